@@ -1,0 +1,1 @@
+//! Programs for measuring; see `README.md`.

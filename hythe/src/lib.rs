@@ -1,0 +1,2 @@
+//! Serve a folder over HTTP, FTP and Gopher.
+#![forbid(unsafe_code)]

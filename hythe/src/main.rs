@@ -1,0 +1,3 @@
+//! The `hythe` program.
+#![forbid(unsafe_code)]
+fn main() {}

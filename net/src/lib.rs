@@ -1,0 +1,1 @@
+//! Sockets, multiplexers, a reactor and servers, from the bare system call up.
