@@ -1,4 +1,15 @@
 //! Messages to bytes and back: HTTP/1.1, FTP and Gopher.
+//!
+//! Every decoder here takes the bytes that have arrived so far and answers one of three things:
+//! a message, `Ok(None)` for "need more", or an error that says which reply to send. Every
+//! encoder appends to a buffer the caller owns.
+//!
+//! In scope: syntax, framing, limits, and the small grammars inside field values.
+//!
+//! Out of scope: reading and writing sockets, timeouts (there is no clock here; where time matters
+//! it is an argument), paths on a disk, and deciding who may do what.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+
+pub mod http;
