@@ -1,2 +1,3 @@
 //! Serve a folder over HTTP, FTP and Gopher.
 #![forbid(unsafe_code)]
+pub mod share;
