@@ -1,0 +1,143 @@
+//! `poll(2)`: the whole set is handed to the kernel at every wait.
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use super::registry::{Registry, already_watched};
+use super::{Event, Interest, Mux, Ready, Token, Trigger};
+use crate::sys;
+
+/// The `poll(2)` multiplexer. It needs no descriptor of its own, which makes
+/// it the cheapest for a handful of them.
+#[derive(Debug, Default)]
+pub struct Poll {
+    registry: Registry,
+    /// What the kernel is given: at each token's index its descriptor, or -1,
+    /// which the kernel passes over.
+    set: Vec<libc::pollfd>,
+    tokens: Vec<Option<Token>>,
+}
+
+/// A descriptor number that `poll(2)` passes over.
+const NONE: RawFd = -1;
+
+impl Poll {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn set_interest(&mut self, token: Token, fd: RawFd, interest: Interest) {
+        let index = token.index();
+        if index >= self.set.len() {
+            self.set.resize(
+                index + 1,
+                libc::pollfd {
+                    fd: NONE,
+                    events: 0,
+                    revents: 0,
+                },
+            );
+            self.tokens.resize(index + 1, None);
+        }
+        let fd = if interest.is_empty() { NONE } else { fd };
+        self.set[index] = libc::pollfd {
+            fd,
+            events: flags(interest),
+            revents: 0,
+        };
+        self.tokens[index] = Some(token);
+    }
+}
+
+impl Mux for Poll {
+    fn add(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Token> {
+        let token = self
+            .registry
+            .insert(fd, interest)
+            .ok_or_else(already_watched)?;
+        let number = self.registry.watched(token)?.fd;
+        self.set_interest(token, number, interest);
+        Ok(token)
+    }
+
+    fn modify(&mut self, token: Token, interest: Interest) -> io::Result<()> {
+        let watched = self.registry.watched(token)?;
+        watched.interest = interest;
+        let fd = watched.fd;
+        self.set_interest(token, fd, interest);
+        Ok(())
+    }
+
+    fn remove(&mut self, token: Token) -> io::Result<()> {
+        self.registry.remove(token)?;
+        self.set[token.index()].fd = NONE;
+        self.tokens[token.index()] = None;
+        Ok(())
+    }
+
+    fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut left = timeout;
+        let mut count = loop {
+            match sys::poll(&mut self.set, left) {
+                Ok(count) => break count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        for (entry, token) in self.set.iter().zip(&self.tokens) {
+            if count == 0 {
+                break;
+            }
+            if entry.revents != 0 {
+                count -= 1;
+                if let Some(token) = *token {
+                    events.push(Event {
+                        token,
+                        ready: ready(entry.revents),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn trigger(&self) -> Trigger {
+        Trigger::Level
+    }
+}
+
+fn flags(interest: Interest) -> i16 {
+    let mut flags = 0;
+    for (asked, flag) in [
+        (Interest::READ, libc::POLLIN | libc::POLLRDHUP),
+        (Interest::WRITE, libc::POLLOUT),
+        (Interest::PRIORITY, libc::POLLPRI),
+    ] {
+        if interest.contains(asked) {
+            flags |= flag;
+        }
+    }
+    flags
+}
+
+fn ready(flags: i16) -> Ready {
+    let gone = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+    let mut ready = Ready::NONE;
+    for (any_of, what) in [
+        (libc::POLLIN | libc::POLLRDHUP | gone, Ready::READ),
+        (libc::POLLOUT | gone, Ready::WRITE),
+        (libc::POLLPRI, Ready::PRIORITY),
+        (libc::POLLERR | libc::POLLNVAL, Ready::ERROR),
+        (libc::POLLHUP | libc::POLLRDHUP, Ready::HANGUP),
+    ] {
+        if flags & any_of != 0 {
+            ready = ready | what;
+        }
+    }
+    ready
+}

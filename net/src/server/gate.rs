@@ -1,0 +1,139 @@
+//! Counting connections: in all and per address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// Lets in so many connections, and so many of each address, at a time. One
+/// gate serves all threads of a server.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    max: usize,
+    max_per_address: usize,
+    inside: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    /// Who waits for a place, or for the last one to leave.
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Gate {
+    pub(crate) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            max_per_address,
+            inside: AtomicUsize::new(0),
+            by_address: Mutex::default(),
+            waiting: Mutex::default(),
+        })
+    }
+
+    /// Lets a connection in, or says that the server (or this address) has as
+    /// many as it may. Unix peers have no address and count in all only.
+    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
+        if self.inside.fetch_add(1, Ordering::AcqRel) >= self.max {
+            self.leave();
+            return None;
+        }
+        if let Some(address) = address {
+            let mut by_address = lock(&self.by_address);
+            let count = by_address.entry(address).or_default();
+            if *count >= self.max_per_address {
+                drop(by_address);
+                self.leave();
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Place {
+            gate: Arc::clone(self),
+            address,
+        })
+    }
+
+    /// As [`enter`](Self::enter) without an address, but waits for a place.
+    pub(crate) fn poll_enter(self: &Arc<Self>, context: &Context<'_>) -> Poll<Place> {
+        if let Some(place) = self.enter(None) {
+            return Poll::Ready(place);
+        }
+        lock(&self.waiting).push(context.waker().clone());
+        // Somebody may have left between the look and the entry in the list.
+        self.enter(None).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Waits until nobody is inside.
+    pub(crate) fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
+        lock(&self.waiting).push(context.waker().clone());
+        if self.inside.load(Ordering::Acquire) == 0 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn leave(&self) {
+        self.inside.fetch_sub(1, Ordering::AcqRel);
+        for waker in lock(&self.waiting).drain(..) {
+            waker.wake();
+        }
+    }
+}
+
+/// A connection's place inside, given back on drop.
+#[derive(Debug)]
+pub(crate) struct Place {
+    gate: Arc<Gate>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(address) = self.address {
+            let mut by_address = lock(&self.gate.by_address);
+            if let Some(count) = by_address.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+        self.gate.leave();
+    }
+}
+
+/// No code panics while it holds one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    const THERE: Option<IpAddr> = Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
+
+    #[test]
+    fn as_many_as_allowed_come_in_and_a_place_given_back_is_free() {
+        let gate = Gate::new(3, 2);
+        let first = gate.enter(HERE).unwrap();
+        let _second = gate.enter(HERE).unwrap();
+        assert!(gate.enter(HERE).is_none(), "two of one address are enough");
+        let third = gate.enter(THERE).unwrap();
+        assert!(gate.enter(THERE).is_none(), "three in all are enough");
+        assert!(gate.enter(None).is_none());
+        drop(third);
+        assert!(gate.enter(HERE).is_none());
+        drop(first);
+        assert!(gate.enter(HERE).is_some());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_addresses_that_left() {
+        let gate = Gate::new(10, 10);
+        drop((gate.enter(HERE), gate.enter(THERE)));
+        assert!(lock(&gate.by_address).is_empty());
+        assert_eq!(gate.inside.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,0 +1,585 @@
+//! Servers: address + handler + model.
+//!
+//! ```
+//! use hythe_net::{Connection, Limits, Model, More, MuxKind, Server};
+//! use std::io::Read;
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let greet = |connection: Connection| async move {
+//!     let text = format!("hello, {}\n", connection.peer);
+//!     connection.stream.send_all(text.as_bytes(), More::No).await
+//! };
+//! let server = Server::new(Model::Events { mux: MuxKind::EpollEdge })
+//!     .limits(Limits { max: 100, ..Limits::default() })
+//!     .listen(&"127.0.0.1:0".parse()?, greet)?;
+//! let address = server.addresses()[0].to_string();
+//! let shutdown = server.shutdown();
+//! let running = std::thread::spawn(move || server.serve());
+//!
+//! let mut said = String::new();
+//! std::net::TcpStream::connect(address)?.read_to_string(&mut said)?;
+//! assert!(said.starts_with("hello, 127.0.0.1:"));
+//! shutdown.stop();
+//! running.join().expect("the server does not panic")?;
+//! # Ok(()) }
+//! ```
+//!
+//! A [`Handler`] serves one [`Connection`]; a [`Model`] says who runs the
+//! handlers, in one step of the accepting loop (`Worker::start`). Limits,
+//! deadlines, shutdown and recovery are the same for all.
+//!
+//! Not here: protocols, and what to do with signals.
+
+mod gate;
+mod model;
+mod shutdown;
+
+pub use model::{Model, MuxKind};
+pub use shutdown::Shutdown;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use futures_lite::FutureExt as _;
+
+use crate::mux::Ready;
+use crate::option::NoDelay;
+use crate::reactor::{self, Reactor};
+use crate::{Addr, Listener, More, Patience, Socket, Stream, create_server};
+use gate::{Gate, Place};
+
+/// A connection that was accepted, as a handler gets it.
+#[derive(Debug)]
+pub struct Connection {
+    /// The stream to and from the peer.
+    pub stream: Stream,
+    /// Who is at the other end.
+    pub peer: Addr,
+    /// Given back when the connection ends.
+    _place: Option<Place>,
+}
+
+impl Connection {
+    /// A connection that no server counts, for handlers called by hand.
+    pub fn new(stream: Stream, peer: Addr) -> Self {
+        Self {
+            stream,
+            peer,
+            _place: None,
+        }
+    }
+}
+
+/// What a server does with each connection.
+///
+/// Any `Fn(Connection) -> impl Future<Output = io::Result<()>>` is a handler;
+/// a type of its own can also say whom to let in and what to do when things
+/// go wrong.
+pub trait Handler: Send + Sync + 'static {
+    /// Serves one connection, which is closed when the future is done.
+    fn handle(&self, connection: Connection) -> impl Future<Output = io::Result<()>>;
+
+    /// Whether to serve this peer at all; if not, its connection is closed.
+    fn verify(&self, peer: &Addr) -> bool {
+        let _ = peer;
+        true
+    }
+
+    /// Told of a connection that ended badly. `peer` is unknown where
+    /// accepting itself has failed.
+    fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
+        let _ = (peer, failure);
+    }
+
+    /// What a peer is told in its protocol when the server has as many
+    /// connections as it may.
+    fn busy(&self) -> &'static [u8] {
+        b""
+    }
+}
+
+impl<F, T> Handler for F
+where
+    F: Fn(Connection) -> T + Send + Sync + 'static,
+    T: Future<Output = io::Result<()>>,
+{
+    fn handle(&self, connection: Connection) -> impl Future<Output = io::Result<()>> {
+        self(connection)
+    }
+}
+
+/// Why a connection was not served to its end.
+#[derive(Debug)]
+pub enum Failure {
+    /// The handler's own error: a lost connection, most often.
+    Error(io::Error),
+    /// The handler panicked, with this message.
+    Panic(String),
+    /// Accepting failed; the server tries again in a moment.
+    Accept(io::Error),
+    /// There were too many connections in all or from this address.
+    Busy,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Panic(message) => write!(f, "the handler panicked: {message}"),
+            Self::Accept(error) => write!(f, "cannot accept: {error}"),
+            Self::Busy => f.write_str("too many connections"),
+        }
+    }
+}
+
+/// What a server bears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at one time.
+    pub max: usize,
+    /// Connections of one address at one time.
+    pub max_per_address: usize,
+    /// How long a peer may take.
+    pub patience: Patience,
+    /// How long running handlers may take to finish after a stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    /// 4096 connections, 256 of one address, five minutes of idleness, and
+    /// ten seconds to finish.
+    fn default() -> Self {
+        Self {
+            max: 4096,
+            max_per_address: 256,
+            patience: Patience::default(),
+            drain: shutdown::DRAIN,
+        }
+    }
+}
+
+/// How many peers at a time, per event loop, are told that the server is
+/// busy; beyond that they are just closed, which costs nothing.
+const REFUSALS: usize = 64;
+
+/// How long to wait after `accept(2)` ran out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Addresses, each with a handler, and a model that runs them.
+pub struct Server {
+    model: Model,
+    limits: Limits,
+    bound: Vec<Bound>,
+    shutdown: Shutdown,
+}
+
+/// One address: a socket for each event loop, all on the same port.
+struct Bound {
+    sockets: Vec<Socket>,
+    address: Addr,
+    service: Arc<dyn Service>,
+}
+
+impl Server {
+    /// A server that listens nowhere yet.
+    pub fn new(model: Model) -> Self {
+        Self {
+            model,
+            limits: Limits::default(),
+            bound: Vec::new(),
+            shutdown: Shutdown::default(),
+        }
+    }
+
+    /// Sets what the server bears.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Listens on `address` too, and serves what comes there by `handler`.
+    /// Port 0 chooses a free one; see [`addresses`](Self::addresses).
+    ///
+    /// # Errors
+    /// `AddrInUse` and the like. Nothing is left behind then.
+    pub fn listen(mut self, address: &Addr, handler: impl Handler) -> io::Result<Self> {
+        let loops = self.model.loops();
+        // A port shared by intent must not be shared with a stranger by
+        // accident, as another server of the same user would be.
+        if loops > 1 && address.port() != Some(0) {
+            drop(create_server(address, false)?);
+        }
+        let first = create_server(address, loops > 1)?;
+        let address = first.sock_name()?;
+        let mut sockets = vec![first];
+        for _ in 1..loops {
+            sockets.push(create_server(&address, true)?);
+        }
+        self.bound.push(Bound {
+            sockets,
+            address,
+            service: Arc::new(handler),
+        });
+        Ok(self)
+    }
+
+    /// Where the server listens, in the order of the calls to
+    /// [`listen`](Self::listen), with the real ports.
+    pub fn addresses(&self) -> Vec<Addr> {
+        self.bound
+            .iter()
+            .map(|bound| bound.address.clone())
+            .collect()
+    }
+
+    /// A handle to stop the server with.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// Serves until it is stopped.
+    ///
+    /// # Errors
+    /// No event loop could be set up.
+    pub fn serve(self) -> io::Result<()> {
+        let mut workers: Vec<Worker> = (0..self.model.loops())
+            .map(|_| Worker {
+                model: self.model,
+                limits: self.limits,
+                shutdown: self.shutdown.clone(),
+                listeners: Vec::new(),
+            })
+            .collect();
+        let gate = Gate::new(self.limits.max, self.limits.max_per_address);
+        for bound in self.bound {
+            for (worker, socket) in workers.iter_mut().zip(bound.sockets) {
+                worker.listeners.push((socket, Arc::clone(&bound.service)));
+            }
+        }
+        let shutdown = &self.shutdown;
+        let Some(own) = workers.pop() else {
+            return Ok(());
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = workers
+                .into_iter()
+                .enumerate()
+                .map(|(index, worker)| {
+                    let gate = Arc::clone(&gate);
+                    thread::Builder::new()
+                        .name(format!("loop-{}", index + 1))
+                        .spawn_scoped(scope, move || {
+                            // One loop that can't go on takes the others along,
+                            // rather than leave its listener without a server.
+                            worker.run(&gate).inspect_err(|_| shutdown.stop())
+                        })
+                })
+                .collect();
+            let mut result = own.run(&gate).inspect_err(|_| shutdown.stop());
+            for other in others {
+                let ended = other.and_then(|other| {
+                    other
+                        .join()
+                        .unwrap_or_else(|_| Err(io::Error::other("an event loop panicked")))
+                });
+                result = result.and(ended);
+            }
+            result
+        })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("model", &self.model)
+            .field("limits", &self.limits)
+            .field("addresses", &self.addresses())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One accepting thread.
+struct Worker {
+    model: Model,
+    limits: Limits,
+    shutdown: Shutdown,
+    listeners: Vec<(Socket, Arc<dyn Service>)>,
+}
+
+impl Worker {
+    /// Accepts until stopped, then lets running handlers finish.
+    fn run(self, gate: &Arc<Gate>) -> io::Result<()> {
+        let Self {
+            model,
+            limits,
+            shutdown,
+            listeners,
+        } = self;
+        let reactor = Reactor::on(model.mux().open()?)?;
+        let subscription = shutdown.subscribe(reactor.remote());
+        let crew = Crew {
+            model,
+            limits,
+            shutdown: &shutdown,
+            slots: Gate::new(
+                if let Model::Threads { max } = model {
+                    max.max(1)
+                } else {
+                    usize::MAX
+                },
+                usize::MAX,
+            ),
+            refusals: Gate::new(REFUSALS, usize::MAX),
+        };
+        let result = reactor.block_on(async {
+            let listeners = listeners
+                .into_iter()
+                .map(|(socket, service)| Ok((Listener::new(socket)?, service)))
+                .collect::<io::Result<Vec<_>>>()?;
+            crew.accept_all(&listeners, gate).await?;
+            drop(listeners);
+            let drained = poll_fn(|context| crew.slots.poll_empty(context));
+            // Handlers that take longer are dropped with the reactor.
+            reactor::timeout(limits.drain, drained).await.ok();
+            Ok(())
+        });
+        drop(subscription);
+        result?
+    }
+}
+
+/// What the accepting loop needs to start a handler.
+struct Crew<'a> {
+    model: Model,
+    limits: Limits,
+    shutdown: &'a Shutdown,
+    /// Handlers of this worker at work.
+    slots: Arc<Gate>,
+    refusals: Arc<Gate>,
+}
+
+impl Crew<'_> {
+    async fn accept_all(
+        &self,
+        listeners: &[(Listener, Arc<dyn Service>)],
+        gate: &Arc<Gate>,
+    ) -> io::Result<()> {
+        let turn = Cell::new(0);
+        loop {
+            // The place to run in comes first: without one, connections wait
+            // in the backlog.
+            let Some(slot) = unless_stopped(|cx| self.slots.poll_enter(cx)).await else {
+                return Ok(());
+            };
+            let accepted = unless_stopped(|cx| poll_accept_any(listeners, &turn, cx)).await;
+            let Some((accepted, service)) = accepted else {
+                return Ok(());
+            };
+            let arrived = accepted.and_then(|socket| Ok((socket.peer_name()?, socket)));
+            match arrived {
+                Ok((peer, socket)) => {
+                    if service.verify(&peer) {
+                        match gate.enter(peer.ip()) {
+                            Some(place) => {
+                                let arrival = Arrival {
+                                    socket,
+                                    peer,
+                                    place,
+                                    slot,
+                                };
+                                self.start(service, arrival).await;
+                            }
+                            None => self.refuse(service, socket, &peer),
+                        }
+                    }
+                }
+                // The peer has gone again already.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected
+                    ) => {}
+                Err(error) => {
+                    service.failed(None, &Failure::Accept(error));
+                    reactor::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// The step in which models differ: who runs the handler?
+    async fn start(&self, service: &Arc<dyn Service>, arrival: Arrival) {
+        let service = Arc::clone(service);
+        let patience = self.limits.patience;
+        match self.model {
+            Model::Sequential => arrival.serve(service, patience).await,
+            Model::Events { .. } | Model::Cores { .. } => {
+                reactor::spawn(arrival.serve(service, patience));
+            }
+            Model::Threads { .. } => {
+                let shutdown = self.shutdown.clone();
+                let peer = arrival.peer.clone();
+                let reporter = Arc::clone(&service);
+                let run = move || serve_alone(arrival, service, patience, &shutdown);
+                if let Err(error) = thread::Builder::new().name("connection".into()).spawn(run) {
+                    reporter.failed(Some(&peer), &Failure::Error(error));
+                }
+            }
+        }
+    }
+
+    /// Tells a peer that there is no place, without ever waiting for it.
+    fn refuse(&self, service: &Arc<dyn Service>, socket: Socket, peer: &Addr) {
+        service.failed(Some(peer), &Failure::Busy);
+        let Some(place) = self.refusals.enter(None) else {
+            return;
+        };
+        let text = service.busy();
+        reactor::spawn(async move {
+            let _place = place;
+            if let Ok(stream) = Stream::from_nonblocking(socket, Ready::WRITE)
+                && stream.send_all(text, More::No).await.is_ok()
+            {
+                stream.close().await;
+            }
+        });
+    }
+}
+
+/// Runs a handler in a reactor of its own, on a thread of its own.
+fn serve_alone(
+    arrival: Arrival,
+    service: Arc<dyn Service>,
+    patience: Patience,
+    shutdown: &Shutdown,
+) {
+    let reporter = Arc::clone(&service);
+    let peer = arrival.peer.clone();
+    let run = || {
+        let reactor = Reactor::on(MuxKind::Poll.open()?)?;
+        let _subscription = shutdown.subscribe(reactor.remote());
+        reactor.block_on(arrival.serve(service, patience))
+    };
+    if let Err(error) = run() {
+        reporter.failed(Some(&peer), &Failure::Error(error));
+    }
+}
+
+/// Waits for something, or for the reactor to be stopped: `None` then.
+async fn unless_stopped<T>(
+    mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>,
+) -> Option<T> {
+    poll_fn(|context| {
+        if reactor::stopping() {
+            return Poll::Ready(None);
+        }
+        poll(context).map(Some)
+    })
+    .await
+}
+
+/// The next connection of any listener, beginning with the one after the last
+/// that had one: a crowd before one listener keeps no other waiting.
+fn poll_accept_any<'a>(
+    listeners: &'a [(Listener, Arc<dyn Service>)],
+    turn: &Cell<usize>,
+    context: &mut std::task::Context<'_>,
+) -> Poll<(io::Result<Socket>, &'a Arc<dyn Service>)> {
+    let (before, after) = listeners.split_at(turn.get());
+    for (listener, service) in after.iter().chain(before) {
+        turn.set((turn.get() + 1) % listeners.len());
+        if let Poll::Ready(accepted) = listener.poll_accept(context) {
+            return Poll::Ready((accepted, service));
+        }
+    }
+    Poll::Pending
+}
+
+/// A connection that was let in and not served yet.
+struct Arrival {
+    socket: Socket,
+    peer: Addr,
+    place: Place,
+    slot: Place,
+}
+
+impl Arrival {
+    /// Runs the handler to its end, whatever that is.
+    async fn serve(self, service: Arc<dyn Service>, patience: Patience) {
+        let _slot = self.slot;
+        let peer = self.peer.clone();
+        let connection = Stream::from_nonblocking(self.socket, Ready::WRITE).map(|stream| {
+            // Replies go out at once. Unix sockets have no such option.
+            stream.socket().set(NoDelay(true)).ok();
+            stream.set_patience(patience);
+            Connection {
+                stream,
+                peer: self.peer,
+                _place: Some(self.place),
+            }
+        });
+        let ended = match connection {
+            Ok(connection) => {
+                AssertUnwindSafe(service.clone().serve(connection))
+                    .catch_unwind()
+                    .await
+            }
+            Err(error) => Ok(Err(error)),
+        };
+        let failure = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Failure::Error(error),
+            Err(panic) => Failure::Panic(message(panic.as_ref())),
+        };
+        service.failed(Some(&peer), &failure);
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+        .to_owned()
+}
+
+/// A [`Handler`] behind a pointer, so that one server can have several kinds.
+trait Service: Send + Sync {
+    fn serve(
+        self: Arc<Self>,
+        connection: Connection,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>>>>;
+    fn verify(&self, peer: &Addr) -> bool;
+    fn failed(&self, peer: Option<&Addr>, failure: &Failure);
+    fn busy(&self) -> &'static [u8];
+}
+
+impl<H: Handler> Service for H {
+    fn serve(
+        self: Arc<Self>,
+        connection: Connection,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>>>> {
+        Box::pin(async move { self.handle(connection).await })
+    }
+
+    fn verify(&self, peer: &Addr) -> bool {
+        Handler::verify(self, peer)
+    }
+
+    fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
+        Handler::failed(self, peer, failure);
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        Handler::busy(self)
+    }
+}

@@ -1,0 +1,110 @@
+//! Models: who runs the handlers.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::thread;
+
+use crate::mux::{Epoll, Mux, Poll};
+
+/// Who runs the handlers: the only difference between kinds of server.
+///
+/// A handler is the same `async fn` under each. Where it has a thread to
+/// itself, that thread runs a reactor with nothing else in it: waiting there
+/// is one `poll(2)` on the one or two descriptors of the session, which is
+/// what a blocking socket with a timeout would do, and the deadlines hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Model {
+    /// The accepting thread, one connection after another.
+    Sequential,
+    /// A thread for each connection, up to `max`; further connections wait in
+    /// the listener's backlog.
+    Threads {
+        /// How many threads at most.
+        max: usize,
+    },
+    /// One event loop for all connections.
+    Events {
+        /// How it waits.
+        mux: MuxKind,
+    },
+    /// An event loop per core, each with its own listener on the same port
+    /// (`SO_REUSEPORT`).
+    Cores {
+        /// How many loops.
+        count: usize,
+        /// How each waits.
+        mux: MuxKind,
+    },
+}
+
+impl Model {
+    /// [`Model::Cores`] with a loop for each core this process may use, on
+    /// edge-triggered epoll: the default.
+    pub fn cores() -> Self {
+        let count = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::Cores {
+            count,
+            mux: MuxKind::EpollEdge,
+        }
+    }
+
+    /// How many event loops accept connections.
+    pub(crate) fn loops(self) -> usize {
+        match self {
+            Self::Cores { count, .. } => count.max(1),
+            _ => 1,
+        }
+    }
+
+    /// How the accepting loops wait.
+    pub(crate) fn mux(self) -> MuxKind {
+        match self {
+            Self::Events { mux } | Self::Cores { mux, .. } => mux,
+            Self::Sequential | Self::Threads { .. } => MuxKind::Poll,
+        }
+    }
+}
+
+/// The multiplexers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MuxKind {
+    /// `poll(2)`.
+    Poll,
+    /// `epoll(7)`, level-triggered.
+    EpollLevel,
+    /// `epoll(7)`, edge-triggered.
+    EpollEdge,
+}
+
+impl MuxKind {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn open(self) -> io::Result<Box<dyn Mux>> {
+        Ok(match self {
+            Self::Poll => Box::new(Poll::new()),
+            Self::EpollLevel => Box::new(Epoll::level()?),
+            Self::EpollEdge => Box::new(Epoll::edge()?),
+        })
+    }
+}
+
+impl FromStr for MuxKind {
+    type Err = io::Error;
+
+    fn from_str(name: &str) -> io::Result<Self> {
+        match name {
+            "poll" => Ok(Self::Poll),
+            "epoll-level" => Ok(Self::EpollLevel),
+            "epoll-edge" => Ok(Self::EpollEdge),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no multiplexer `{name}`; there are poll, epoll-level and epoll-edge"),
+            )),
+        }
+    }
+}

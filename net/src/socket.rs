@@ -1,0 +1,279 @@
+//! [`Socket`]: an owned descriptor, each method one system call.
+//!
+//! Not here: waiting (see [`crate::mux`] and [`crate::Stream`]), retrying,
+//! timeouts. What the kernel answers is what the caller gets.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with,
+    acceptfrom_with, bind, connect, getpeername, getsockname, listen, recv, send, shutdown,
+    socket_with, socketpair,
+};
+
+use crate::option::{ReuseAddr, ReusePort, Settable, SocketOption, WIDEST};
+use crate::{Addr, sys};
+
+/// An address family, the kernel's `AF_…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Domain(AddressFamily);
+
+impl Domain {
+    /// IPv4, `ip(7)`.
+    pub const INET: Self = Self(AddressFamily::INET);
+    /// IPv6, `ipv6(7)`.
+    pub const INET6: Self = Self(AddressFamily::INET6);
+    /// Processes of one machine, `unix(7)`.
+    pub const UNIX: Self = Self(AddressFamily::UNIX);
+}
+
+/// What a socket carries, the kernel's `SOCK_…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kind(SocketType);
+
+impl Kind {
+    /// A stream of bytes without borders between messages.
+    pub const STREAM: Self = Self(SocketType::STREAM);
+    /// Single messages, each whole or lost.
+    pub const DATAGRAM: Self = Self(SocketType::DGRAM);
+}
+
+/// Whether more bytes follow at once, so that the kernel may wait for them to
+/// fill a segment (`MSG_MORE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// What was sent may wait a little for the next send.
+    Follows,
+    /// Nothing follows; send now.
+    No,
+}
+
+/// Which directions of a connection to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// No more reading.
+    Read,
+    /// No more writing: the peer sees the end of the stream.
+    Write,
+    /// Neither.
+    Both,
+}
+
+/// An owned socket descriptor, closed on drop and never inherited by
+/// programs that this one starts.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+}
+
+impl Socket {
+    /// `socket(2)`, with the family's default protocol.
+    ///
+    /// # Errors
+    /// The kernel's own, for a pair it does not support.
+    pub fn new(domain: Domain, kind: Kind) -> io::Result<Self> {
+        Ok(Self {
+            fd: socket_with(domain.0, kind.0, SocketFlags::CLOEXEC, None)?,
+        })
+    }
+
+    /// `socketpair(2)`: two sockets connected to each other.
+    ///
+    /// # Errors
+    /// The kernel's own; only Unix sockets come in pairs.
+    pub fn pair(domain: Domain, kind: Kind) -> io::Result<(Self, Self)> {
+        let (one, other) = socketpair(domain.0, kind.0, SocketFlags::CLOEXEC, None)?;
+        Ok((Self { fd: one }, Self { fd: other }))
+    }
+
+    /// `bind(2)`.
+    ///
+    /// # Errors
+    /// `AddrInUse`, `AddrNotAvailable`, `PermissionDenied`…
+    pub fn bind(&self, address: &Addr) -> io::Result<()> {
+        Ok(bind(&self.fd, &address.to_any())?)
+    }
+
+    /// `listen(2)`: up to `backlog` connections wait to be accepted.
+    ///
+    /// # Errors
+    /// `AddrInUse` where another socket listens there already.
+    pub fn listen(&self, backlog: i32) -> io::Result<()> {
+        Ok(listen(&self.fd, backlog)?)
+    }
+
+    /// `accept4(2)`: the next waiting connection and who is at its other end.
+    /// It is blocking, whatever the listener is.
+    ///
+    /// # Errors
+    /// `WouldBlock` on a non-blocking listener without one.
+    pub fn accept(&self) -> io::Result<(Self, Addr)> {
+        let (fd, peer) = acceptfrom_with(&self.fd, SocketFlags::CLOEXEC)?;
+        let socket = Self { fd };
+        let peer = match peer {
+            Some(peer) => Addr::from_any(peer)?,
+            None => socket.peer_name()?,
+        };
+        Ok((socket, peer))
+    }
+
+    /// `accept4(2)` that makes the new socket non-blocking in the same call
+    /// and does not ask for the peer.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub fn accept_nonblocking(&self) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        Ok(Self {
+            fd: accept_with(&self.fd, flags)?,
+        })
+    }
+
+    /// `connect(2)`.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` and others; a non-blocking socket gives `EINPROGRESS`
+    /// and becomes writable once it is connected or has failed.
+    pub fn connect(&self, address: &Addr) -> io::Result<()> {
+        Ok(connect(&self.fd, &address.to_any())?)
+    }
+
+    /// `recv(2)`: how many bytes came; 0 is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `ConnectionReset`…
+    pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(&self.fd, buffer, RecvFlags::empty())?.0)
+    }
+
+    /// `send(2)`: how many bytes the kernel took, possibly fewer than given.
+    /// A peer that is gone is an error (`BrokenPipe`), not a signal.
+    ///
+    /// # Errors
+    /// `WouldBlock`, `BrokenPipe`, `ConnectionReset`…
+    pub fn send(&self, bytes: &[u8], more: More) -> io::Result<usize> {
+        let flags = match more {
+            More::Follows => SendFlags::NOSIGNAL | SendFlags::MORE,
+            More::No => SendFlags::NOSIGNAL,
+        };
+        Ok(send(&self.fd, bytes, flags)?)
+    }
+
+    /// `sendfile(2)`: up to `count` bytes of `file` from `offset` on, without
+    /// passing through this process. Moves `offset` on by what was sent.
+    ///
+    /// # Errors
+    /// `WouldBlock`; `InvalidInput` where the kernel can't do it for these two.
+    pub fn send_file(
+        &self,
+        file: BorrowedFd<'_>,
+        offset: &mut u64,
+        count: usize,
+    ) -> io::Result<usize> {
+        Ok(rustix::fs::sendfile(&self.fd, file, Some(offset), count)?)
+    }
+
+    /// `shutdown(2)`.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn shutdown(&self, how: How) -> io::Result<()> {
+        let how = match how {
+            How::Read => Shutdown::Read,
+            How::Write => Shutdown::Write,
+            How::Both => Shutdown::Both,
+        };
+        Ok(shutdown(&self.fd, how)?)
+    }
+
+    /// `getsockname(2)`: this end's address. After binding to port 0 it has
+    /// the port the kernel chose.
+    ///
+    /// # Errors
+    /// The kernel's own.
+    pub fn sock_name(&self) -> io::Result<Addr> {
+        Addr::from_any(getsockname(&self.fd)?)
+    }
+
+    /// `getpeername(2)`: the other end's address.
+    ///
+    /// # Errors
+    /// `NotConnected`.
+    pub fn peer_name(&self) -> io::Result<Addr> {
+        match getpeername(&self.fd)? {
+            Some(address) => Addr::from_any(address),
+            None => Ok(rustix::net::SocketAddrUnix::new_unnamed().into()),
+        }
+    }
+
+    /// Makes calls wait, or answer `WouldBlock` at once (`FIONBIO` of
+    /// `ioctl(2)`).
+    ///
+    /// # Errors
+    /// The kernel's own.
+    pub fn set_blocking(&self, blocking: bool) -> io::Result<()> {
+        Ok(rustix::io::ioctl_fionbio(&self.fd, !blocking)?)
+    }
+
+    /// `getsockopt(2)`; see [`option`](crate::option) for what there is.
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT` and the like, for an option of another layer.
+    pub fn get<O: SocketOption>(&self) -> io::Result<O> {
+        let mut bytes = [0; WIDEST];
+        let length = sys::getsockopt(self.fd.as_fd(), O::LEVEL, O::NUMBER, &mut bytes)?;
+        O::decode(&bytes[..length.min(WIDEST)])
+    }
+
+    /// `setsockopt(2)`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and `InvalidInput` for values out of range.
+    pub fn set<O: Settable>(&self, option: O) -> io::Result<()> {
+        sys::setsockopt(
+            self.fd.as_fd(),
+            O::LEVEL,
+            O::NUMBER,
+            option.encode().as_bytes(),
+        )
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl From<OwnedFd> for Socket {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.fd
+    }
+}
+
+/// How many connections may wait to be accepted. The kernel lowers it to
+/// `net.core.somaxconn`, 4096 by default, which is as many as we ask for.
+pub const BACKLOG: i32 = 4096;
+
+/// A listening stream socket, as servers want it: port reuse after a restart,
+/// and where `reuse_port` is set, one of several that share the port.
+///
+/// # Errors
+/// Names the address and the cause.
+pub fn create_server(address: &Addr, reuse_port: bool) -> io::Result<Socket> {
+    let listener = Socket::new(address.domain(), Kind::STREAM)?;
+    if let Addr::Inet(_) = address {
+        listener.set(ReuseAddr(true))?;
+        listener.set(ReusePort(reuse_port))?;
+    }
+    listener.bind(address)?;
+    listener.listen(BACKLOG)?;
+    Ok(listener)
+}

@@ -1,0 +1,537 @@
+//! [`Stream`]: a connected byte stream that waits in the reactor.
+//!
+//! It reads, writes and sends files without ever blocking its thread, and it
+//! keeps one deadline: a peer that makes no progress for as long as
+//! [`Patience`] allows ends with `TimedOut`, whatever the session was doing.
+//!
+//! [`Stream`] and `&Stream` implement the `futures-io` traits, so that other
+//! protocol crates plug in and both directions can be used at once.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use crate::mux::{Interest, Ready};
+use crate::option::{Error as PendingError, OobInline};
+use crate::reactor::{Moved, Registration, lease, timeout, unblock};
+use crate::{Addr, How, Kind, More, Socket};
+
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// A connection without progress for this long is closed. Progress is a
+    /// whole message (see [`Stream::progressed`]) or `bytes` moved.
+    pub idle: Duration,
+    /// How many bytes, in either direction, count as progress: a peer that
+    /// takes a byte a second makes none.
+    pub bytes: usize,
+}
+
+impl Default for Patience {
+    /// Five minutes, in which at least 64 KiB must move: 218 bytes a second.
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(300),
+            bytes: 64 * 1024,
+        }
+    }
+}
+
+/// What [`Stream::input`] waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// There is something to read, if only the end of the stream.
+    Ready,
+    /// The server is stopping: send no more than what is owed, and end.
+    Stopping,
+}
+
+/// A connected stream socket, registered with the reactor of its thread.
+pub struct Stream {
+    // Dropped first, since it must end before the descriptor is closed.
+    registration: Registration,
+    socket: Socket,
+    patience: Cell<Patience>,
+    /// Bytes moved since the deadline was last put off.
+    moved: Cell<usize>,
+    /// Whether `recv` may stop early, before urgent data.
+    urgent: Cell<bool>,
+}
+
+impl Stream {
+    /// Takes a connected socket into the reactor of this thread.
+    ///
+    /// # Errors
+    /// The multiplexer refuses the descriptor.
+    ///
+    /// # Panics
+    /// Outside of [`Reactor::block_on`](crate::Reactor::block_on).
+    pub fn new(socket: Socket) -> io::Result<Self> {
+        socket.set_blocking(false)?;
+        Self::from_nonblocking(socket, Ready::WRITE)
+    }
+
+    /// As [`new`](Self::new), for a socket that is non-blocking already.
+    pub(crate) fn from_nonblocking(socket: Socket, ready: Ready) -> io::Result<Self> {
+        let registration = Registration::new(socket.as_fd(), ready)?;
+        let stream = Self {
+            registration,
+            socket,
+            patience: Cell::new(Patience::default()),
+            moved: Cell::new(0),
+            urgent: Cell::new(false),
+        };
+        stream.progressed();
+        Ok(stream)
+    }
+
+    /// Connects to `address`, from `source` if given, within `limit`.
+    ///
+    /// # Errors
+    /// `TimedOut`, `ConnectionRefused` and the like.
+    pub async fn connect(
+        address: &Addr,
+        source: Option<&Addr>,
+        limit: Duration,
+    ) -> io::Result<Self> {
+        let socket = Socket::new(address.domain(), Kind::STREAM)?;
+        socket.set_blocking(false)?;
+        if let Some(source) = source {
+            socket.bind(source)?;
+        }
+        match socket.connect(address) {
+            Ok(()) => return Self::from_nonblocking(socket, Ready::WRITE),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(error) => return Err(error),
+        }
+        let stream = Self::from_nonblocking(socket, Ready::NONE)?;
+        timeout(
+            limit,
+            poll_fn(|context| stream.registration.poll_ready(context, Interest::WRITE)),
+        )
+        .await??;
+        match stream.socket.get::<PendingError>()?.0 {
+            0 => Ok(stream),
+            errno => Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
+
+    /// Two streams connected to each other (`socketpair(2)`).
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (one, other) = Socket::pair(crate::Domain::UNIX, Kind::STREAM)?;
+        Ok((Self::new(one)?, Self::new(other)?))
+    }
+
+    /// The socket underneath, for its options and names.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Leaves urgent data in its place among the rest (`SO_OOBINLINE`), as
+    /// Telnet and FTP want it.
+    ///
+    /// # Errors
+    /// The kernel's own.
+    pub fn keep_urgent_inline(&self) -> io::Result<()> {
+        self.socket.set(OobInline(true))?;
+        // The kernel ends a read before urgent data: from now on a short read
+        // does not mean that there is no more.
+        self.urgent.set(true);
+        Ok(())
+    }
+
+    // --- Waiting and deadlines ---
+
+    /// Waits for the peer to say something, holding no buffer meanwhile; also
+    /// ends when the server is asked to stop. This is where an idle connection
+    /// spends its life.
+    ///
+    /// # Errors
+    /// `TimedOut` after the deadline.
+    pub async fn input(&self) -> io::Result<Input> {
+        poll_fn(|context| self.registration.poll_ready_or_stop(context))
+            .await
+            .map(|stop| if stop { Input::Stopping } else { Input::Ready })
+    }
+
+    /// Sets how long the peer may take from now on, and starts anew.
+    pub fn set_patience(&self, patience: Patience) {
+        self.patience.set(patience);
+        self.progressed();
+    }
+
+    /// The session has got on: a whole message has come or gone.
+    pub fn progressed(&self) {
+        self.moved.set(0);
+        self.registration
+            .set_deadline(self.now().checked_add(self.patience.get().idle));
+    }
+
+    /// Sets the deadline itself, until the next progress; `None` for no end.
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.moved.set(0);
+        self.registration.set_deadline(deadline);
+    }
+
+    /// The time at which this turn of the reactor began.
+    pub fn now(&self) -> Instant {
+        self.registration.now()
+    }
+
+    fn account(&self, bytes: usize) {
+        let moved = self.moved.get() + bytes;
+        self.moved.set(moved);
+        if moved >= self.patience.get().bytes {
+            self.progressed();
+        }
+    }
+
+    // --- Bytes ---
+
+    /// One `recv(2)` once there is something to read; 0 is the end.
+    ///
+    /// # Errors
+    /// `TimedOut`, `ConnectionReset`…
+    pub fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let whole = buffer.len();
+        let result = self.registration.poll_io(context, Interest::READ, || {
+            let bytes = self.socket.recv(buffer)?;
+            let asked = if self.urgent.get() { bytes } else { whole };
+            Ok(Moved { bytes, asked })
+        });
+        self.accounted(result)
+    }
+
+    /// One `send(2)` once there is room.
+    ///
+    /// # Errors
+    /// `TimedOut`, `BrokenPipe`, `ConnectionReset`…
+    pub fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+        more: More,
+    ) -> Poll<io::Result<usize>> {
+        let result = self.registration.poll_io(context, Interest::WRITE, || {
+            let asked = bytes.len();
+            self.socket
+                .send(bytes, more)
+                .map(|bytes| Moved { bytes, asked })
+        });
+        self.accounted(result)
+    }
+
+    fn accounted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.account(bytes);
+        }
+        result
+    }
+
+    /// Receives into `buffer`: how many bytes came; 0 is the end.
+    ///
+    /// # Errors
+    /// `TimedOut`, `ConnectionReset`…
+    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|context| self.poll_recv(context, buffer)).await
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// `TimedOut`, `BrokenPipe`, `ConnectionReset`…; part may have gone out.
+    pub async fn send_all(&self, mut bytes: &[u8], more: More) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent = poll_fn(|context| self.poll_send(context, bytes, more)).await?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// Ends the writing direction: the peer sees the end of the stream.
+    ///
+    /// # Errors
+    /// `NotConnected` if the peer is gone already.
+    pub fn shutdown(&self, how: How) -> io::Result<()> {
+        self.socket.shutdown(how)
+    }
+
+    /// Closes such that the peer gets what was sent last. Closing with unread
+    /// bytes in the buffer would reset the connection and could destroy a
+    /// reply on its way, so what the peer still sends is read and thrown away,
+    /// within bounds.
+    pub async fn close(self) {
+        if self.shutdown(How::Write).is_err() {
+            return;
+        }
+        let drain = async {
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                if self.input().await? == Input::Stopping {
+                    break;
+                }
+                match self.recv(&mut lease()).await? {
+                    0 => break,
+                    bytes => left = left.saturating_sub(bytes),
+                }
+            }
+            io::Result::Ok(())
+        };
+        // How it ends no longer matters to anybody.
+        timeout(LINGER, drain).await.ok();
+    }
+
+    // --- Files ---
+
+    /// Sends a range of a file, by `sendfile(2)` where the kernel can and by
+    /// copying elsewhere. What is not in the page cache is brought there by
+    /// the thread pool first, so that a slow disk holds up nobody else.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file has become shorter than the range; the
+    /// stream's own, otherwise. Part may have gone out.
+    pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let end = range.end.min(offset + WINDOW);
+            if !is_cached(file, offset..end) {
+                // The task's state should not carry this rare case.
+                Box::pin(load(file.try_clone()?, offset..end)).await?;
+            }
+            match self.send_window(file, &mut offset, end).await {
+                // The kernel can't, for this file or this socket.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Box::pin(self.copy_file(file, offset..range.end)).await;
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_window(&self, file: &File, offset: &mut u64, end: u64) -> io::Result<()> {
+        while *offset < end {
+            let asked = (end - *offset) as usize;
+            let sent = poll_fn(|context| {
+                let result = self.registration.poll_io(context, Interest::WRITE, || {
+                    let bytes = self.socket.send_file(file.as_fd(), offset, asked)?;
+                    // Fewer bytes may also mean that the file has ended, and
+                    // not that the socket is full: only `WouldBlock` does.
+                    Ok(Moved {
+                        bytes,
+                        asked: bytes,
+                    })
+                });
+                self.accounted(result)
+            });
+            if sent.await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let asked = (range.end - offset).min(WINDOW) as usize;
+            let file = file.try_clone()?;
+            let piece = unblock(move || read_at(&file, offset, asked)).await?;
+            if piece.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.send_all(&piece, More::No).await?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// How much of a file is handled in one go: enough that looking into the page
+/// cache costs nothing beside sending it.
+const WINDOW: u64 = 1024 * 1024;
+
+/// The distance at which the page cache is probed. The kernel reads ahead at
+/// least this far, so that holes in between are rare, and cost no more than
+/// one wait.
+const PROBE_STRIDE: u64 = 256 * 1024;
+
+/// How much of what a peer still sends is read before its connection is
+/// closed, and for how long: enough for a request that was under way.
+const LINGER_BYTES: usize = 256 * 1024;
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Whether reading the range would not wait for a disk, as far as probes with
+/// `RWF_NOWAIT` (`preadv2(2)`) tell. A file system that knows no such thing
+/// counts as cached: most of those live in memory.
+fn is_cached(file: &File, range: Range<u64>) -> bool {
+    let mut probe = [0; 1];
+    let mut offset = range.start;
+    while offset < range.end {
+        let into = &mut [IoSliceMut::new(&mut probe)];
+        if preadv2(file, into, offset, ReadWriteFlags::NOWAIT) == Err(Errno::AGAIN) {
+            return false;
+        }
+        offset += PROBE_STRIDE;
+    }
+    true
+}
+
+/// Brings a range into the page cache by reading it, on the pool.
+async fn load(file: File, range: Range<u64>) -> io::Result<()> {
+    unblock(move || read_at(&file, range.start, (range.end - range.start) as usize)).await?;
+    Ok(())
+}
+
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream")
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for &Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_recv(context, buffer)
+    }
+}
+
+impl AsyncWrite for &Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(context, bytes, More::No)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(How::Write))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_recv(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send(context, bytes, More::No)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(How::Write))
+    }
+}
+
+/// A listening socket in the reactor.
+#[derive(Debug)]
+pub struct Listener {
+    // Dropped first, since it must end before the descriptor is closed.
+    registration: Registration,
+    socket: Socket,
+}
+
+impl Listener {
+    /// Takes a listening socket into the reactor of this thread.
+    ///
+    /// # Errors
+    /// The multiplexer refuses the descriptor.
+    pub fn new(socket: Socket) -> io::Result<Self> {
+        socket.set_blocking(false)?;
+        let registration = Registration::new(socket.as_fd(), Ready::READ)?;
+        Ok(Self {
+            registration,
+            socket,
+        })
+    }
+
+    /// The socket underneath.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The next connection, not yet registered, as a non-blocking socket.
+    ///
+    /// # Errors
+    /// Those of `accept(2)`; `EMFILE` leaves the connection waiting.
+    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let mut accepted = None;
+        let polled = self.registration.poll_io(context, Interest::READ, || {
+            accepted = Some(self.socket.accept_nonblocking()?);
+            Ok(Moved { bytes: 0, asked: 0 })
+        });
+        match polled {
+            Poll::Ready(Ok(_)) => match accepted {
+                Some(socket) => Poll::Ready(Ok(socket)),
+                None => Poll::Pending,
+            },
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// As [`poll_accept`](Self::poll_accept).
+    pub async fn accept(&self) -> io::Result<Stream> {
+        let socket = poll_fn(|context| self.poll_accept(context)).await?;
+        Stream::from_nonblocking(socket, Ready::WRITE)
+    }
+}

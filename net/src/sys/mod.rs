@@ -1,0 +1,104 @@
+//! System calls that `rustix` does not wrap the way we need, one thin safe
+//! function each. This is the only folder of the project with `unsafe`.
+//!
+//! Not here: policy. A function below makes its call, turns -1 into an
+//! [`io::Error`], and returns.
+
+#![allow(
+    unsafe_code,
+    reason = "the one folder where system calls are made by hand"
+)]
+
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
+use std::time::Duration;
+
+/// `getsockopt(2)`: fills `value` from the front and returns how many bytes
+/// the kernel wrote.
+pub(crate) fn getsockopt(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    let mut length = value.len() as libc::socklen_t;
+    // SAFETY: `value` is writable for `length` bytes, and the kernel writes no more.
+    let result = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    check(result)?;
+    Ok(length as usize)
+}
+
+/// `setsockopt(2)`.
+pub(crate) fn setsockopt(
+    fd: BorrowedFd<'_>,
+    level: c_int,
+    name: c_int,
+    value: &[u8],
+) -> io::Result<()> {
+    // SAFETY: `value` is readable for the length given, and the kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// `ppoll(2)` on descriptor numbers. `rustix` wants a borrow of each
+/// descriptor for as long as the set lives, but a multiplexer must survive
+/// its user closing one (the kernel then answers `POLLNVAL`).
+pub(crate) fn poll(set: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
+    let timeout = timeout.map(|duration| libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    });
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: `set` is writable for its length, `timeout` is null or points to
+    // a timespec that outlives the call, and a null signal mask changes none.
+    let ready = unsafe {
+        libc::ppoll(
+            set.as_mut_ptr(),
+            set.len() as libc::nfds_t,
+            timeout,
+            ptr::null(),
+        )
+    };
+    check(ready).map(|ready| ready as usize)
+}
+
+/// `epoll_ctl(2)` on a descriptor number, which may have been closed already:
+/// then the kernel says `EBADF`, and nothing happens.
+pub(crate) fn epoll_control(
+    epoll: BorrowedFd<'_>,
+    operation: c_int,
+    fd: RawFd,
+    events: u32,
+    data: u64,
+) -> io::Result<()> {
+    let mut event = libc::epoll_event { events, u64: data };
+    // SAFETY: `event` outlives the call, and the kernel only reads it.
+    let result = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) };
+    check(result).map(drop)
+}
+
+fn check(result: c_int) -> io::Result<c_int> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
