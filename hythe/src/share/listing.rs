@@ -340,3 +340,44 @@ impl Folder {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::share::{Access, Share};
+
+    fn list(folder: &Path, by: By, limit: usize) -> (Vec<String>, bool) {
+        let view = Share::open(folder).unwrap().view(Access::Read);
+        let order = Order {
+            by,
+            descending: false,
+        };
+        let mut listing = Listing::new(view, RelPath::root(), order, limit).unwrap();
+        let mut entries = Vec::new();
+        while listing.next_batch(&mut entries).unwrap() {}
+        let names = entries
+            .iter()
+            .map(|entry| String::from_utf8_lossy(&entry.name).into_owned());
+        (names.collect(), listing.is_sorted())
+    }
+
+    #[test]
+    fn folders_beyond_the_limit_come_whole_but_unsorted() {
+        let folder = tempfile::tempdir().unwrap();
+        let expected: Vec<String> = (0..10).map(|number| format!("f{number}")).collect();
+        for name in &expected {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        for by in [By::Name, By::Size, By::Modified] {
+            assert_eq!(list(folder.path(), By::Name, 11), (expected.clone(), true));
+            assert_eq!(list(folder.path(), By::Name, 10), (expected.clone(), true));
+            let (mut names, sorted) = list(folder.path(), by, 9);
+            assert!(!sorted);
+            names.sort();
+            assert_eq!(names, expected);
+        }
+    }
+}

@@ -10,6 +10,7 @@
 //! Functions here block on the disk; callers run them on a thread pool, except
 //! for those whose names end in `_now`. Nothing here knows a protocol.
 
+mod archive;
 mod listing;
 mod meta;
 mod path;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 
+pub use archive::{Tar, Zip};
 pub use listing::{By, Entry, Listing, Order, SORT_LIMIT};
 pub use meta::{ETag, Kind, Meta, Modified};
 pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
