@@ -41,12 +41,14 @@ pub mod reactor;
 pub mod server;
 
 mod addr;
+mod listener;
 mod socket;
 mod stream;
 mod sys;
 
 pub use addr::Addr;
+pub use listener::Listener;
 pub use reactor::Reactor;
 pub use server::{Connection, Failure, Handler, Limits, Model, MuxKind, Server, Shutdown};
 pub use socket::{BACKLOG, Domain, How, Kind, More, Socket, create_server};
-pub use stream::{Input, Listener, Patience, Stream};
+pub use stream::{Input, Patience, Stream};

@@ -7,22 +7,21 @@
 //! [`Stream`] and `&Stream` implement the `futures-io` traits, so that other
 //! protocol crates plug in and both directions can be used at once.
 
+mod file;
+
 use std::cell::Cell;
-use std::fs::File;
 use std::future::poll_fn;
-use std::io::{self, IoSliceMut};
-use std::ops::Range;
+use std::io;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::mux::{Interest, Ready};
 use crate::option::{Error as PendingError, OobInline};
-use crate::reactor::{Moved, Registration, lease, timeout, unblock};
+use crate::reactor::{Moved, Registration, lease, timeout};
 use crate::{Addr, How, Kind, More, Socket};
 
 /// How long a peer may take.
@@ -296,124 +295,12 @@ impl Stream {
         // How it ends no longer matters to anybody.
         timeout(LINGER, drain).await.ok();
     }
-
-    // --- Files ---
-
-    /// Sends a range of a file, by `sendfile(2)` where the kernel can and by
-    /// copying elsewhere. What is not in the page cache is brought there by
-    /// the thread pool first, so that a slow disk holds up nobody else.
-    ///
-    /// # Errors
-    /// `UnexpectedEof` if the file has become shorter than the range; the
-    /// stream's own, otherwise. Part may have gone out.
-    pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
-        let mut offset = range.start;
-        while offset < range.end {
-            let end = range.end.min(offset + WINDOW);
-            if !is_cached(file, offset..end) {
-                // The task's state should not carry this rare case.
-                Box::pin(load(file.try_clone()?, offset..end)).await?;
-            }
-            match self.send_window(file, &mut offset, end).await {
-                // The kernel can't, for this file or this socket.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    return Box::pin(self.copy_file(file, offset..range.end)).await;
-                }
-                result => result?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn send_window(&self, file: &File, offset: &mut u64, end: u64) -> io::Result<()> {
-        while *offset < end {
-            let asked = (end - *offset) as usize;
-            let sent = poll_fn(|context| {
-                let result = self.registration.poll_io(context, Interest::WRITE, || {
-                    let bytes = self.socket.send_file(file.as_fd(), offset, asked)?;
-                    // Fewer bytes may also mean that the file has ended, and
-                    // not that the socket is full: only `WouldBlock` does.
-                    Ok(Moved {
-                        bytes,
-                        asked: bytes,
-                    })
-                });
-                self.accounted(result)
-            });
-            if sent.await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        Ok(())
-    }
-
-    async fn copy_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
-        let mut offset = range.start;
-        while offset < range.end {
-            let asked = (range.end - offset).min(WINDOW) as usize;
-            let file = file.try_clone()?;
-            let piece = unblock(move || read_at(&file, offset, asked)).await?;
-            if piece.is_empty() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.send_all(&piece, More::No).await?;
-            offset += piece.len() as u64;
-        }
-        Ok(())
-    }
 }
-
-/// How much of a file is handled in one go: enough that looking into the page
-/// cache costs nothing beside sending it.
-const WINDOW: u64 = 1024 * 1024;
-
-/// The distance at which the page cache is probed. The kernel reads ahead at
-/// least this far, so that holes in between are rare, and cost no more than
-/// one wait.
-const PROBE_STRIDE: u64 = 256 * 1024;
 
 /// How much of what a peer still sends is read before its connection is
 /// closed, and for how long: enough for a request that was under way.
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
-
-/// Whether reading the range would not wait for a disk, as far as probes with
-/// `RWF_NOWAIT` (`preadv2(2)`) tell. A file system that knows no such thing
-/// counts as cached: most of those live in memory.
-fn is_cached(file: &File, range: Range<u64>) -> bool {
-    let mut probe = [0; 1];
-    let mut offset = range.start;
-    while offset < range.end {
-        let into = &mut [IoSliceMut::new(&mut probe)];
-        if preadv2(file, into, offset, ReadWriteFlags::NOWAIT) == Err(Errno::AGAIN) {
-            return false;
-        }
-        offset += PROBE_STRIDE;
-    }
-    true
-}
-
-/// Brings a range into the page cache by reading it, on the pool.
-async fn load(file: File, range: Range<u64>) -> io::Result<()> {
-    unblock(move || read_at(&file, range.start, (range.end - range.start) as usize)).await?;
-    Ok(())
-}
-
-fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    use std::os::unix::fs::FileExt;
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -476,62 +363,5 @@ impl AsyncWrite for Stream {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shutdown(How::Write))
-    }
-}
-
-/// A listening socket in the reactor.
-#[derive(Debug)]
-pub struct Listener {
-    // Dropped first, since it must end before the descriptor is closed.
-    registration: Registration,
-    socket: Socket,
-}
-
-impl Listener {
-    /// Takes a listening socket into the reactor of this thread.
-    ///
-    /// # Errors
-    /// The multiplexer refuses the descriptor.
-    pub fn new(socket: Socket) -> io::Result<Self> {
-        socket.set_blocking(false)?;
-        let registration = Registration::new(socket.as_fd(), Ready::READ)?;
-        Ok(Self {
-            registration,
-            socket,
-        })
-    }
-
-    /// The socket underneath.
-    pub fn socket(&self) -> &Socket {
-        &self.socket
-    }
-
-    /// The next connection, not yet registered, as a non-blocking socket.
-    ///
-    /// # Errors
-    /// Those of `accept(2)`; `EMFILE` leaves the connection waiting.
-    pub fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<Socket>> {
-        let mut accepted = None;
-        let polled = self.registration.poll_io(context, Interest::READ, || {
-            accepted = Some(self.socket.accept_nonblocking()?);
-            Ok(Moved { bytes: 0, asked: 0 })
-        });
-        match polled {
-            Poll::Ready(Ok(_)) => match accepted {
-                Some(socket) => Poll::Ready(Ok(socket)),
-                None => Poll::Pending,
-            },
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Waits for the next connection.
-    ///
-    /// # Errors
-    /// As [`poll_accept`](Self::poll_accept).
-    pub async fn accept(&self) -> io::Result<Stream> {
-        let socket = poll_fn(|context| self.poll_accept(context)).await?;
-        Stream::from_nonblocking(socket, Ready::WRITE)
     }
 }

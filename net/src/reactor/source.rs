@@ -1,0 +1,288 @@
+//! Sources: registered descriptors, what is known of their readiness, and who
+//! waits for it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use super::time::Timer;
+use super::{Inner, current};
+use crate::mux::{Event, Interest, Ready, Token, Trigger};
+
+/// A registered descriptor: what is known of its readiness, and who waits.
+pub(super) struct Source {
+    token: Token,
+    /// What the multiplexer said, less what turned out to be over.
+    ready: Cell<Ready>,
+    /// What the multiplexer is asked, at this moment.
+    asked: Cell<Interest>,
+    pub(super) reading: Waiting,
+    writing: Waiting,
+    deadline: Cell<Option<Instant>>,
+    /// When the timer that watches the deadline goes off, if one is set. It
+    /// may be earlier than the deadline, which moves at every request; moving
+    /// the timer each time would cost more than looking again when it fires.
+    timer: Cell<Option<Instant>>,
+}
+
+/// The task that waits for one direction of a source.
+#[derive(Default)]
+pub(super) struct Waiting {
+    waker: RefCell<Option<Waker>>,
+    now: Cell<bool>,
+}
+
+impl Waiting {
+    /// Wakes whoever waits; false if nobody does.
+    pub(super) fn wake(&self) -> bool {
+        let waits = self.now.replace(false);
+        if waits && let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+        waits
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.now.get()
+    }
+
+    /// The waker is kept from one wait to the next: most often it is the same
+    /// task that waits again, and nothing has to be counted.
+    fn wait(&self, context: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(waker) => waker.clone_from(context.waker()),
+            None => *waker = Some(context.waker().clone()),
+        }
+        self.now.set(true);
+    }
+}
+
+impl Source {
+    fn directions(&self) -> [(Interest, Ready, &Waiting); 2] {
+        [
+            (Interest::READ, Ready::READ, &self.reading),
+            (Interest::WRITE, Ready::WRITE, &self.writing),
+        ]
+    }
+}
+
+/// Owns a registration with the current reactor and ends it on drop. It must
+/// be dropped before the descriptor it stands for.
+pub(crate) struct Registration {
+    inner: Rc<Inner>,
+    source: Rc<Source>,
+}
+
+impl Registration {
+    /// Registers `fd` once and for all. `ready` is what can be assumed of it;
+    /// a wrong guess costs one call that answers `WouldBlock`.
+    pub(crate) fn new(fd: BorrowedFd<'_>, ready: Ready) -> io::Result<Self> {
+        let inner = current();
+        let asked = match inner.trigger {
+            Trigger::Edge => Interest::READ | Interest::WRITE,
+            Trigger::Level => Interest::READ,
+        };
+        let token = inner.mux.borrow_mut().add(fd, asked)?;
+        let source = Rc::new(Source {
+            token,
+            ready: Cell::new(ready),
+            asked: Cell::new(asked),
+            reading: Waiting::default(),
+            writing: Waiting::default(),
+            deadline: Cell::new(None),
+            timer: Cell::new(None),
+        });
+        let mut sources = inner.sources.borrow_mut();
+        if token.index() >= sources.len() {
+            sources.resize_with(token.index() + 1, || None);
+        }
+        sources[token.index()] = Some(Rc::clone(&source));
+        drop(sources);
+        Ok(Self { inner, source })
+    }
+
+    /// Makes the non-blocking call `operation` as soon as the descriptor is
+    /// ready for `interest`. It answers how many of how many bytes moved:
+    /// fewer mean that there is no more for now.
+    pub(crate) fn poll_io(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+        mut operation: impl FnMut() -> io::Result<Moved>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.poll_ready(context, interest) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            match operation() {
+                Ok(moved) => {
+                    // With the peer's end already seen, no further event will
+                    // come to say that the rest can be read.
+                    if moved.bytes < moved.asked && !self.is_hung_up() {
+                        self.exhausted(interest);
+                    }
+                    self.inner.spend(moved.bytes);
+                    return Poll::Ready(Ok(moved.bytes));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.exhausted(interest),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Waits until the descriptor seems ready for `interest`.
+    pub(crate) fn poll_ready(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<()>> {
+        let (waiting, ready) = match interest {
+            Interest::WRITE => (&self.source.writing, Ready::WRITE),
+            _ => (&self.source.reading, Ready::READ),
+        };
+        if self.source.ready.get().intersects(ready) {
+            if self.inner.budget.get() == 0 {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(deadline) = self.source.deadline.get() {
+            if deadline <= self.inner.now.get() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            if self.source.timer.get().is_none_or(|timer| timer > deadline) {
+                self.inner.arm_deadline(&self.source, deadline);
+            }
+        }
+        waiting.wait(context);
+        let asked = self.source.asked.get();
+        if !asked.contains(interest) {
+            self.source.asked.set(asked | interest);
+            self.inner
+                .mux
+                .borrow_mut()
+                .modify(self.source.token, asked | interest)?;
+        }
+        Poll::Pending
+    }
+
+    /// Waits for readiness, or for the reactor to be stopped: true then.
+    pub(crate) fn poll_ready_or_stop(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if self.inner.stopping.get() {
+            return Poll::Ready(Ok(true));
+        }
+        self.poll_ready(context, Interest::READ).map_ok(|()| false)
+    }
+
+    fn exhausted(&self, interest: Interest) {
+        let over = if interest == Interest::WRITE {
+            Ready::WRITE
+        } else {
+            Ready::READ
+        };
+        self.source.ready.set(self.source.ready.get().without(over));
+    }
+
+    /// Whether the peer was seen to end its direction.
+    fn is_hung_up(&self) -> bool {
+        self.source.ready.get().intersects(Ready::HANGUP)
+    }
+
+    /// Waiting beyond `deadline` fails with `TimedOut`.
+    pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
+        self.source.deadline.set(deadline);
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.inner.now.get()
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registration")
+            .field(&self.source.token)
+            .finish()
+    }
+}
+
+/// How far a call got.
+pub(crate) struct Moved {
+    pub(crate) bytes: usize,
+    pub(crate) asked: usize,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let token = self.source.token;
+        if let Some(timer) = self.source.timer.take() {
+            self.inner
+                .timers
+                .borrow_mut()
+                .remove(&(timer, token.index() as u64));
+        }
+        self.inner.sources.borrow_mut()[token.index()] = None;
+        // It can only fail for a descriptor that somebody else closed.
+        self.inner.mux.borrow_mut().remove(token).ok();
+    }
+}
+
+impl Inner {
+    /// Remembers what an event says and wakes whom it concerns.
+    pub(super) fn dispatch(&self, event: Event) -> io::Result<()> {
+        let sources = self.sources.borrow();
+        let Some(source) = sources.get(event.token.index()).and_then(Option::as_ref) else {
+            return Ok(());
+        };
+        source.ready.set(source.ready.get() | event.ready);
+        let mut asked = source.asked.get();
+        for (interest, ready, waiting) in source.directions() {
+            if event.ready.intersects(ready) && !waiting.wake() && self.trigger == Trigger::Level {
+                // Nobody waits for this, and it would be said again and again.
+                asked = asked.without(interest);
+            }
+        }
+        if asked != source.asked.get() {
+            source.asked.set(asked);
+            self.mux.borrow_mut().modify(event.token, asked)?;
+        }
+        Ok(())
+    }
+
+    /// A source's timer went off: either its deadline has moved on since, or
+    /// whoever waits for it must learn that it has come.
+    pub(super) fn check_deadline(&self, token: Token) {
+        let sources = self.sources.borrow();
+        let Some(source) = sources.get(token.index()).and_then(Option::as_ref) else {
+            return;
+        };
+        source.timer.set(None);
+        let Some(deadline) = source.deadline.get() else {
+            return;
+        };
+        if deadline <= self.now.get() {
+            source.reading.wake();
+            source.writing.wake();
+        } else if source.reading.is_waiting() || source.writing.is_waiting() {
+            self.arm_deadline(source, deadline);
+        }
+    }
+
+    pub(super) fn arm_deadline(&self, source: &Source, deadline: Instant) {
+        let mut timers = self.timers.borrow_mut();
+        let id = source.token.index() as u64;
+        if let Some(earlier) = source.timer.replace(Some(deadline)) {
+            timers.remove(&(earlier, id));
+        }
+        timers.insert((deadline, id), Timer::Deadline(source.token));
+    }
+}

@@ -1,0 +1,126 @@
+//! Sending files over a stream.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, IoSliceMut};
+use std::ops::Range;
+use std::os::fd::AsFd;
+
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use super::Stream;
+use crate::More;
+use crate::mux::Interest;
+use crate::reactor::{Moved, unblock};
+
+impl Stream {
+    /// Sends a range of a file, by `sendfile(2)` where the kernel can and by
+    /// copying elsewhere. What is not in the page cache is brought there by
+    /// the thread pool first, so that a slow disk holds up nobody else.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file has become shorter than the range; the
+    /// stream's own, otherwise. Part may have gone out.
+    pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let end = range.end.min(offset + WINDOW);
+            if !is_cached(file, offset..end) {
+                // The task's state should not carry this rare case.
+                Box::pin(load(file.try_clone()?, offset..end)).await?;
+            }
+            match self.send_window(file, &mut offset, end).await {
+                // The kernel can't, for this file or this socket.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Box::pin(self.copy_file(file, offset..range.end)).await;
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_window(&self, file: &File, offset: &mut u64, end: u64) -> io::Result<()> {
+        while *offset < end {
+            let asked = (end - *offset) as usize;
+            let sent = poll_fn(|context| {
+                let result = self.registration.poll_io(context, Interest::WRITE, || {
+                    let bytes = self.socket.send_file(file.as_fd(), offset, asked)?;
+                    // Fewer bytes may also mean that the file has ended, and
+                    // not that the socket is full: only `WouldBlock` does.
+                    Ok(Moved {
+                        bytes,
+                        asked: bytes,
+                    })
+                });
+                self.accounted(result)
+            });
+            if sent.await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn copy_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut offset = range.start;
+        while offset < range.end {
+            let asked = (range.end - offset).min(WINDOW) as usize;
+            let file = file.try_clone()?;
+            let piece = unblock(move || read_at(&file, offset, asked)).await?;
+            if piece.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.send_all(&piece, More::No).await?;
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// How much of a file is handled in one go: enough that looking into the page
+/// cache costs nothing beside sending it.
+const WINDOW: u64 = 1024 * 1024;
+
+/// The distance at which the page cache is probed. The kernel reads ahead at
+/// least this far, so that holes in between are rare, and cost no more than
+/// one wait.
+const PROBE_STRIDE: u64 = 256 * 1024;
+
+/// Whether reading the range would not wait for a disk, as far as probes with
+/// `RWF_NOWAIT` (`preadv2(2)`) tell. A file system that knows no such thing
+/// counts as cached: most of those live in memory.
+fn is_cached(file: &File, range: Range<u64>) -> bool {
+    let mut probe = [0; 1];
+    let mut offset = range.start;
+    while offset < range.end {
+        let into = &mut [IoSliceMut::new(&mut probe)];
+        if preadv2(file, into, offset, ReadWriteFlags::NOWAIT) == Err(Errno::AGAIN) {
+            return false;
+        }
+        offset += PROBE_STRIDE;
+    }
+    true
+}
+
+/// Brings a range into the page cache by reading it, on the pool.
+async fn load(file: File, range: Range<u64>) -> io::Result<()> {
+    unblock(move || read_at(&file, range.start, (range.end - range.start) as usize)).await?;
+    Ok(())
+}
+
+fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; length];
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
