@@ -12,4 +12,5 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod ftp;
 pub mod http;
