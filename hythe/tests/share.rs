@@ -758,7 +758,7 @@ fn archives_beyond_the_old_limits() {
     run(Command::new("unzip").arg("-tqq").arg(&zip));
     let check = "import sys, zipfile; print(len(zipfile.ZipFile(sys.argv[1]).infolist()))";
     let count = run(Command::new("python3").args(["-c", check]).arg(&zip));
-    assert_eq!(String::from_utf8(count).unwrap().trim(), "100005");
+    assert_eq!(String::from_utf8(count).unwrap().trim(), "100006");
     fs::remove_file(&zip).unwrap();
 
     let mut tar = Command::new("tar")
@@ -777,7 +777,7 @@ fn archives_beyond_the_old_limits() {
     assert!(listed.status.success());
     assert_eq!(
         listed.stdout.iter().filter(|&&byte| byte == b'\n').count(),
-        100_005
+        100_006
     );
 }
 
