@@ -13,4 +13,5 @@
 extern crate alloc;
 
 pub mod ftp;
+pub mod gopher;
 pub mod http;
