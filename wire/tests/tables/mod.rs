@@ -1,0 +1,145 @@
+//! Whole messages, one of each kind: the tests run each whole, split at every byte and with
+//! trailing bytes, and the fuzz targets start from them.
+#![allow(dead_code, reason = "each user needs some of the tables")]
+
+/// Requests that are parsed.
+pub(crate) const REQUESTS: &[&[u8]] = &[
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: quay\r\n\r\n",
+    b"\r\n\r\nGET / HTTP/1.1\r\nHost: quay\r\n\r\n",
+    b"HEAD /a%20b?c=d?e HTTP/1.1\nhost:[::1]:8000\n\n",
+    b"OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n",
+    b"OPTIONS http://quay HTTP/1.1\r\nHost: other\r\n\r\n",
+    b"GET http://quay:80?x HTTP/1.2\r\nHost: other\r\n\r\n",
+    b"PUT /f HTTP/1.1\r\nHost: quay\r\nContent-Length: 5, 5\r\nExpect: 100-continue\r\n\r\n",
+    b"POST /f HTTP/1.1\r\nHost: quay\r\nTransfer-Encoding: Chunked\r\nConnection: x, close\r\n\r\n",
+    b"GET /f HTTP/1.1\r\nHost: quay\r\nIf-None-Match: \"a\"\r\nAccept: */*\r\nIf-None-Match: W/\"b\"\r\n\r\n",
+    b"GET /f HTTP/1.0\r\nConnection: Keep-Alive\r\nRange: bytes=0-1\r\nIf-Range: \"a\"\r\n\r\n",
+];
+
+/// Responses that are parsed as the answer to a GET.
+pub(crate) const RESPONSES: &[&[u8]] = &[
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 206\r\nContent-Length: 5\r\nContent-Range: bytes 0-4/10\r\n\r\n",
+    b"HTTP/1.0 200 \r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 304 Not Modified\nContent-Length: 5\n\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+];
+
+/// Chunked bodies, and what they carry.
+pub(crate) const CHUNKED: &[(&[u8], &[u8])] = &[
+    (b"0\r\n\r\n", b""),
+    (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+    (
+        b"00000000000000A\r\n0123456789\r\n1;x=\"y\"\r\nz\r\n000\r\n\r\n",
+        b"0123456789z",
+    ),
+    (b"2\r\n\r\n\r\n0\r\nX-Sum: 1\r\nY:\r\n\r\n", b"\r\n"),
+];
+
+/// Range values.
+pub(crate) const RANGES: &[&[u8]] = &[
+    b"bytes=0-1,8-",
+    b"bytes=-3",
+    b"bytes=18446744073709551615-",
+    b"bytes=0-18446744073709551615",
+    b"Bytes= 0-0 , ,5-6",
+    b"lines=1-2",
+];
+
+/// FTP command lines, each a legal command.
+pub(crate) const COMMANDS: &[&[u8]] = &[
+    b"USER anna",
+    b"PASS  a b ",
+    b"PASS",
+    b"ACCT x",
+    b"HOST quay.example",
+    b"AUTH tls",
+    b"PBSZ 0",
+    b"PROT P",
+    b"CCC",
+    b"REIN",
+    b"QUIT",
+    b"cwd  a",
+    b"XCUP",
+    b"XPWD",
+    b"MKD a\"b",
+    b"XRMD a",
+    b"DELE a",
+    b"RNFR a",
+    b"RNTO b",
+    b"TYPE A N",
+    b"TYPE L 8",
+    b"MODE S",
+    b"STRU f",
+    b"PORT 127,0,0,1,4,1",
+    b"EPRT |2|::1|1025|",
+    b"PASV",
+    b"EPSV ALL",
+    b"EPSV 2",
+    b"REST 18446744073709551615",
+    b"ALLO 12 R 3",
+    b"RETR \xe6\x9d\xa5.txt",
+    b"STOR a",
+    b"APPE a",
+    b"STOU",
+    b"LIST -la -X a b",
+    b"NLST -- -a",
+    b"MLST",
+    b"MLSD a",
+    b"SIZE a",
+    b"MDTM a",
+    b"MFMT 20200229120000 a b",
+    b"HASH a",
+    b"STAT",
+    b"HELP SITE",
+    b"FEAT",
+    b"OPTS UTF8 ON",
+    b"OPTS MLST size;modify;x;",
+    b"OPTS HASH SHA-256",
+    b"SITE HELP",
+    b"SITE CHMOD 644 a b",
+    b"SITE REGISTER anna  a b",
+    b"SITE PASSWD a b",
+    b"SYST",
+    b"NOOP",
+    b"ABOR",
+    b"GET / HTTP/1.1",
+];
+
+/// FTP replies.
+pub(crate) const REPLIES: &[&[u8]] = &[
+    b"220 Welcome\r\n",
+    b"200\r\n",
+    b"211-Features:\r\n SIZE\r\n211-MDTM\r\n 211 is a number\r\n211 End\r\n",
+    b"257 \"a \"\"b\"\"\" created\n",
+];
+
+/// Lines of FTP listings.
+pub(crate) const LISTINGS: &[&[u8]] = &[
+    b"type=file;size=12;modify=20200229120000.5;perm=r;unique=1U2; a b",
+    b"Type=OS.unix=slink:/x;  leading space",
+    b"drwxr-xr-x   1 owner    group            4096 Sep 09 01:46 boats",
+    b"-rw-r--r-- 1 12 Feb 29  2020  a",
+    b"lrwxrwxrwx 1 two words group 1 Jan  1 00:00 a -> b",
+];
+
+/// Gopher request lines.
+pub(crate) const GOPHER_REQUESTS: &[&[u8]] = &[
+    b"\r\n",
+    b"/a b\n",
+    b"/search\tboats\r\n",
+    b"/search\tboats\t+\r\n",
+    b"/a\t+text/plain\r\n",
+    b"/a\t!\r\n",
+    b"\t$+VIEWS\r\n",
+];
+
+/// Gopher menu lines.
+pub(crate) const MENU_LINES: &[&[u8]] = &[
+    b"0Old boats\t/boats/old.txt\tquay\t70",
+    b"iText\t\terror.host\t1",
+    b"1Bare",
+    b"hWeb\tURL:https://example.org/\tquay\t70\t+",
+];
