@@ -1,3 +1,4 @@
 //! Serve a folder over HTTP, FTP and Gopher.
 #![forbid(unsafe_code)]
 pub mod share;
+pub mod web;

@@ -1,0 +1,130 @@
+//! Names, sizes and times as people read them.
+//!
+//! Escaping for HTML or JSON is not done here: whoever writes one escapes for
+//! it, once.
+
+use jiff::Timestamp;
+
+use crate::share::{Entry, Modified, RelPath};
+
+/// A name to be looked at.
+///
+/// Nothing in it can pass unseen or rearrange its neighbours: bytes that are not
+/// UTF-8 become U+FFFD, control characters their pictures (`␊` for a newline),
+/// and line separators and what overrides the direction of writing, with which
+/// `exe.txt` could be made of `txt.exe`, U+FFFD too.
+pub(super) fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().map(visible).collect()
+}
+
+fn visible(character: char) -> char {
+    match character {
+        // The block of Control Pictures has them in the order of their codes.
+        '\0'..='\x1f' => char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}'),
+        '\x7f' => '\u{2421}',
+        '\u{80}'..='\u{9f}'
+        | '\u{2028}'..='\u{2029}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        other => other,
+    }
+}
+
+/// The URL of an entry of `folder`: its path from the root of the share, as
+/// percent-encoded bytes. `None` for what no URL can name: a path that is too
+/// long, or a backslash, which [`RelPath::from_url_path`] refuses.
+pub(super) fn href(folder: &RelPath, entry: &Entry) -> Option<String> {
+    let path = folder.join(&entry.name).ok()?;
+    if path.as_bytes().contains(&b'\\') {
+        return None;
+    }
+    let mut href = String::new();
+    path.url_path(entry.meta.is_folder(), &mut href);
+    Some(href)
+}
+
+/// A number of bytes with three or four digits, in powers of 1024: `1.2 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut unit = 1024_u128;
+    let mut index = 0;
+    // Rounded first and compared then, so that 1023.99 KiB is not 1024.0 KiB.
+    let tenths = |unit: u128| (u128::from(bytes) * 10 + unit / 2) / unit;
+    while tenths(unit) >= 10240 && index + 1 < UNITS.len() {
+        unit *= 1024;
+        index += 1;
+    }
+    let tenths = tenths(unit);
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[index])
+}
+
+/// A time in whole seconds; `None` for those beyond the year 9999, which file
+/// systems can hold and calendars cannot.
+pub(super) fn timestamp(modified: Modified) -> Option<Timestamp> {
+    Timestamp::from_second(modified.secs).ok()
+}
+
+/// A number of things, in words: `1 file`, `2 files`.
+pub(super) fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let cases: &[(&[u8], &str)] = &[
+            (b"plain  name", "plain  name"),
+            (b"a\nb\x1b\x7f\0", "a\u{240a}b\u{241b}\u{2421}\u{2400}"),
+            ("\u{9b}2J".as_bytes(), "\u{fffd}2J"),
+            (b"\xff\xfe", "\u{fffd}\u{fffd}"),
+            ("a\u{202e}txt.exe".as_bytes(), "a\u{fffd}txt.exe"),
+            (
+                "\u{2066}\u{2069}\u{2028}".as_bytes(),
+                "\u{fffd}\u{fffd}\u{fffd}",
+            ),
+            ("中文 \u{200f}שלום 🎉".as_bytes(), "中文 \u{200f}שלום 🎉"),
+            (b"<&>\"'", "<&>\"'"),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(shown(name), *expected);
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_258_291, "1.2 MiB"),
+            (1_048_524, "1023.9 KiB"),
+            (1_048_525, "1.0 MiB"),
+            (1 << 40, "1.0 TiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn times() {
+        let shown = |secs| timestamp(Modified { secs, nanos: 5 }).map(|time| time.to_string());
+        assert_eq!(shown(1_795_187_045).unwrap(), "2026-11-20T15:04:05Z");
+        assert_eq!(shown(-1).unwrap(), "1969-12-31T23:59:59Z");
+        assert_eq!(shown(i64::MAX), None);
+        assert_eq!(shown(i64::MIN), None);
+    }
+
+    #[test]
+    fn counts() {
+        let counts = [0, 1, 2].map(|number| count(number, "file"));
+        assert_eq!(counts, ["0 files", "1 file", "2 files"]);
+    }
+}
