@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::registry::{Registry, already_watched};
+use super::registry::Registry;
 use super::{Event, Interest, Mux, Ready, Token, Trigger};
 use crate::sys;
 
@@ -55,6 +55,44 @@ impl Epoll {
         sys::epoll_control(self.epoll.as_fd(), operation, fd, events, token.0)
     }
 
+    /// Tells what the kernel reported; false if it was nothing that anybody
+    /// should still hear of.
+    fn report(&mut self, events: &mut Vec<Event>) -> io::Result<bool> {
+        let before = events.len();
+        for event in &self.events {
+            let (flags, token) = (event.flags, Token(event.data.u64()));
+            if self.registry.is_current(token) {
+                let ready = ready(flags);
+                events.push(Event { token, ready });
+            }
+        }
+        let told = events.len() - before;
+        if told < self.events.len() {
+            self.start_over()?;
+        }
+        Ok(told > 0)
+    }
+
+    /// Moves everything to a new set. The kernel watches open files and not
+    /// descriptors (`epoll(7)`, questions and answers): one that was closed
+    /// while a duplicate of it lives on is still reported, and can no longer
+    /// be removed, for there is no descriptor to name it by.
+    fn start_over(&mut self) -> io::Result<()> {
+        self.epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for (token, watched) in self.registry.iter() {
+            let flags = self.flags(watched.interest);
+            if watched.interest.is_empty() {
+                continue;
+            }
+            match self.control(libc::EPOLL_CTL_ADD, watched.fd, flags, token) {
+                // Closed and not removed yet: its number is free or another's.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EBADF | libc::EPERM)) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
     fn flags(&self, interest: Interest) -> u32 {
         let mut flags = epoll::EventFlags::empty();
         flags.set(epoll::EventFlags::ET, self.trigger == Trigger::Edge);
@@ -73,21 +111,7 @@ impl Epoll {
 
 impl Mux for Epoll {
     fn add(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Token> {
-        if self.registry.is_watched(fd) {
-            // The kernel knows open files rather than numbers: where it would
-            // take this number, the file we watched under it has been closed.
-            self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), 0, Token(u64::MAX))
-                .map_err(|error| match error.raw_os_error() {
-                    Some(libc::EEXIST) => already_watched(),
-                    _ => error,
-                })?;
-            self.control(libc::EPOLL_CTL_DEL, fd.as_raw_fd(), 0, Token(u64::MAX))?;
-            self.registry.forget(fd);
-        }
-        let token = self
-            .registry
-            .insert(fd, interest)
-            .ok_or_else(already_watched)?;
+        let token = self.registry.insert(fd, interest)?;
         let events = self.flags(interest);
         if let Err(error) = self.control(libc::EPOLL_CTL_ADD, fd.as_raw_fd(), events, token) {
             self.registry.remove(token)?;
@@ -109,9 +133,10 @@ impl Mux for Epoll {
             (false, true) => libc::EPOLL_CTL_DEL,
             (false, false) => libc::EPOLL_CTL_MOD,
         };
-        watched.interest = interest;
         let fd = watched.fd;
-        self.control(operation, fd, self.flags(interest), token)
+        self.control(operation, fd, self.flags(interest), token)?;
+        self.registry.watched(token)?.interest = interest;
+        Ok(())
     }
 
     fn remove(&mut self, token: Token) -> io::Result<()> {
@@ -145,23 +170,14 @@ impl Mux for Epoll {
                 spare_capacity(&mut self.events),
                 timeout.as_ref(),
             ) {
-                Ok(_) => break,
-                Err(rustix::io::Errno::INTR) => {
+                Ok(0) => return Ok(()),
+                Ok(_) if self.report(events)? => return Ok(()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {
                     left = until.map(|until| until.saturating_duration_since(Instant::now()));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        for event in &self.events {
-            let (flags, token) = (event.flags, Token(event.data.u64()));
-            if self.registry.is_current(token) {
-                events.push(Event {
-                    token,
-                    ready: ready(flags),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn trigger(&self) -> Trigger {

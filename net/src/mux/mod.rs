@@ -148,7 +148,8 @@ pub trait Mux {
     /// does not, nothing worse happens than that its events end.
     ///
     /// # Errors
-    /// `AlreadyExists` if it is watched, `EPERM` from epoll for a regular file.
+    /// `AlreadyExists` if it is watched, or if its number was closed without
+    /// having been removed; `EPERM` from epoll for a regular file.
     fn add(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Token>;
 
     /// Changes what is asked about a descriptor.
@@ -173,4 +174,42 @@ pub trait Mux {
 
     /// When this one reports.
     fn trigger(&self) -> Trigger;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sys::interrupt;
+
+    #[test]
+    fn a_signal_neither_cuts_a_wait_short_nor_begins_it_anew() {
+        const TIME: Duration = Duration::from_millis(200);
+        type Open = fn() -> Box<dyn Mux>;
+        let all: [Open; 3] = [
+            || Box::new(Poll::new()),
+            || Box::new(Epoll::level().unwrap()),
+            || Box::new(Epoll::edge().unwrap()),
+        ];
+        interrupt::prepare();
+        for open in all {
+            let waiting = thread::spawn(move || {
+                let mut events = Vec::new();
+                let begun = Instant::now();
+                open().wait(&mut events, Some(TIME)).unwrap();
+                (events, begun.elapsed())
+            });
+            let begun = Instant::now();
+            while !waiting.is_finished() {
+                // A wait that began anew each time would never end.
+                assert!(begun.elapsed() < 50 * TIME);
+                interrupt::send(&waiting);
+                thread::sleep(TIME / 20);
+            }
+            let (events, took) = waiting.join().unwrap();
+            assert!(events.is_empty() && took >= TIME, "{took:?}");
+        }
+    }
 }

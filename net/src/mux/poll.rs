@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
-use super::registry::{Registry, already_watched};
+use super::registry::Registry;
 use super::{Event, Interest, Mux, Ready, Token, Trigger};
 use crate::sys;
 
@@ -26,6 +26,24 @@ impl Poll {
     /// An empty set.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Tells what the kernel reported of `count` descriptors; false if it was
+    /// nothing that anybody should hear of.
+    fn report(&mut self, count: usize, events: &mut Vec<Event>) -> bool {
+        let before = events.len();
+        let answers = self.set.iter_mut().zip(&self.tokens);
+        for (entry, token) in answers.filter(|(entry, _)| entry.revents != 0).take(count) {
+            if entry.revents & libc::POLLNVAL != 0 {
+                // Closed without having been removed. To say so at every wait
+                // would help nobody; epoll forgets such descriptors as well.
+                entry.fd = NONE;
+            } else if let Some(token) = *token {
+                let ready = ready(entry.revents);
+                events.push(Event { token, ready });
+            }
+        }
+        events.len() > before
     }
 
     fn set_interest(&mut self, token: Token, fd: RawFd, interest: Interest) {
@@ -53,10 +71,7 @@ impl Poll {
 
 impl Mux for Poll {
     fn add(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Token> {
-        let token = self
-            .registry
-            .insert(fd, interest)
-            .ok_or_else(already_watched)?;
+        let token = self.registry.insert(fd, interest)?;
         let number = self.registry.watched(token)?.fd;
         self.set_interest(token, number, interest);
         Ok(token)
@@ -80,30 +95,14 @@ impl Mux for Poll {
     fn wait(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut left = timeout;
-        let mut count = loop {
+        loop {
             match sys::poll(&mut self.set, left) {
-                Ok(count) => break count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    left = until.map(|until| until.saturating_duration_since(Instant::now()));
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        for (entry, token) in self.set.iter().zip(&self.tokens) {
-            if count == 0 {
-                break;
-            }
-            if entry.revents != 0 {
-                count -= 1;
-                if let Some(token) = *token {
-                    events.push(Event {
-                        token,
-                        ready: ready(entry.revents),
-                    });
-                }
+                Ok(0) => return Ok(()),
+                Ok(count) if self.report(count, events) => return Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => left = until.map(|until| until.saturating_duration_since(Instant::now())),
             }
         }
-        Ok(())
     }
 
     fn trigger(&self) -> Trigger {
@@ -126,13 +125,13 @@ fn flags(interest: Interest) -> i16 {
 }
 
 fn ready(flags: i16) -> Ready {
-    let gone = libc::POLLHUP | libc::POLLERR | libc::POLLNVAL;
+    let gone = libc::POLLHUP | libc::POLLERR;
     let mut ready = Ready::NONE;
     for (any_of, what) in [
         (libc::POLLIN | libc::POLLRDHUP | gone, Ready::READ),
         (libc::POLLOUT | gone, Ready::WRITE),
         (libc::POLLPRI, Ready::PRIORITY),
-        (libc::POLLERR | libc::POLLNVAL, Ready::ERROR),
+        (libc::POLLERR, Ready::ERROR),
         (libc::POLLHUP | libc::POLLRDHUP, Ready::HANGUP),
     ] {
         if flags & any_of != 0 {

@@ -31,15 +31,19 @@ pub(crate) struct Watched {
 }
 
 impl Registry {
-    /// Takes in a descriptor; `None` where its number is watched already.
-    pub(crate) fn insert(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> Option<Token> {
+    /// Takes in a descriptor. Its number must be free here, even if the kernel
+    /// has given it out anew meanwhile: not every back-end can tell.
+    pub(crate) fn insert(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Token> {
         let number = fd.as_raw_fd();
         let place = number as usize;
         if place >= self.by_fd.len() {
             self.by_fd.resize(place + 1, NOBODY);
         }
         if self.by_fd[place] != NOBODY {
-            return None;
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the descriptor is watched already",
+            ));
         }
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
@@ -54,24 +58,7 @@ impl Registry {
             fd: number,
             interest,
         });
-        Some(Token::new(index, slot.generation))
-    }
-
-    /// Forgets what is known of a descriptor number, because the kernel has
-    /// shown that it now stands for another file.
-    pub(crate) fn forget(&mut self, fd: BorrowedFd<'_>) {
-        if let Some(&index) = self.by_fd.get(fd.as_raw_fd() as usize)
-            && index != NOBODY
-        {
-            let generation = self.slots[index as usize].generation;
-            self.remove(Token::new(index, generation)).ok();
-        }
-    }
-
-    pub(crate) fn is_watched(&self, fd: BorrowedFd<'_>) -> bool {
-        self.by_fd
-            .get(fd.as_raw_fd() as usize)
-            .is_some_and(|&index| index != NOBODY)
+        Ok(Token::new(index, slot.generation))
     }
 
     /// The registration of a token that is still valid.
@@ -81,6 +68,14 @@ impl Registry {
             .filter(|slot| Token::new(token.index() as u32, slot.generation) == token)
             .and_then(|slot| slot.watched.as_mut())
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the token was removed"))
+    }
+
+    /// All registrations.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, Watched)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let token = Token::new(index as u32, slot.generation);
+            slot.watched.map(|watched| (token, watched))
+        })
     }
 
     /// Whether events of this token should still be told.
@@ -99,12 +94,4 @@ impl Registry {
         self.by_fd[watched.fd as usize] = NOBODY;
         Ok(watched)
     }
-}
-
-/// What [`Mux::add`](super::Mux::add) says of a descriptor watched already.
-pub(crate) fn already_watched() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::AlreadyExists,
-        "the descriptor is watched already",
-    )
 }

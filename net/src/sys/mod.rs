@@ -102,3 +102,32 @@ fn check(result: c_int) -> io::Result<c_int> {
         Ok(result)
     }
 }
+
+/// Signals that only interrupt, for tests of what is interrupted.
+#[cfg(test)]
+pub(crate) mod interrupt {
+    use std::os::unix::thread::{JoinHandleExt, RawPthread};
+    use std::thread::JoinHandle;
+    use std::{mem, ptr};
+
+    extern "C" fn nothing(_: libc::c_int) {}
+
+    /// Lets `SIGUSR1` interrupt system calls and do nothing else.
+    pub(crate) fn prepare() {
+        // SAFETY: a zeroed `sigaction` is a valid one, the handler touches
+        // nothing, and the old action is not asked for.
+        let result = unsafe {
+            let mut action: libc::sigaction = mem::zeroed();
+            action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+            libc::sigaction(libc::SIGUSR1, &action, ptr::null_mut())
+        };
+        assert_eq!(result, 0);
+    }
+
+    /// Interrupts a thread that was not joined yet.
+    pub(crate) fn send<T>(thread: &JoinHandle<T>) {
+        let thread: RawPthread = thread.as_pthread_t();
+        // SAFETY: the handle is borrowed, so the thread was neither joined nor detached.
+        assert_eq!(unsafe { libc::pthread_kill(thread, libc::SIGUSR1) }, 0);
+    }
+}
