@@ -65,6 +65,11 @@ fn long_lines_are_refused_once_and_skipped() {
     }
     let flood = b"\xff\xf1".repeat(MAX_TELNET + 1);
     assert_eq!(lines(&flood, flood.len()), [Err(421)]);
+    let doubled = b"\xff".repeat(MAX_TELNET * 4 + 2);
+    assert_eq!(
+        lines(&[&doubled, &b"\n"[..]].concat(), 3),
+        [Ok(doubled[..doubled.len() / 2].to_vec())]
+    );
     let spread = b"\xff\xf1NOOP\r\n".repeat(MAX_TELNET + 1);
     assert_eq!(lines(&spread, 7).len(), MAX_TELNET + 1);
 }

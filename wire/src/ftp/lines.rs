@@ -98,14 +98,15 @@ impl Lines {
 
     /// What `byte` amounts to as text, if anything.
     fn strip_telnet(&mut self, byte: u8) -> Result<Option<u8>, Error> {
-        let (next, text) = match (&self.telnet, byte) {
-            (Telnet::Text, IAC) => {
-                self.telnet_commands += 1;
-                if self.telnet_commands > MAX_TELNET {
-                    return Err(Error::new(421, "Too many Telnet commands."));
-                }
-                (Telnet::Command, None)
+        // Two in a row stand for one as text, and are no command.
+        if matches!(self.telnet, Telnet::Command) && byte != IAC {
+            self.telnet_commands += 1;
+            if self.telnet_commands > MAX_TELNET {
+                return Err(Error::new(421, "Too many Telnet commands."));
             }
+        }
+        let (next, text) = match (&self.telnet, byte) {
+            (Telnet::Text, IAC) => (Telnet::Command, None),
             (Telnet::Text, _) => (Telnet::Text, Some(byte)),
             (Telnet::Command, IAC) => (Telnet::Text, Some(IAC)),
             (Telnet::Command, FIRST_OPTION..) => (Telnet::Option, None),
