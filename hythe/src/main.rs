@@ -1,3 +1,9 @@
-//! The `hythe` program.
+//! The `hythe` program: parses its command line, runs it, and exits with a
+//! status. All else is in the library.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hythe::cli::run(std::env::args_os())
+}

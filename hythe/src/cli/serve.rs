@@ -1,0 +1,352 @@
+//! `hythe serve`: shares a folder, or one file.
+
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+use hythe_net::{Addr, Limits, Model, MuxKind, Patience, Server, Shutdown};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::failure::{Exit, Failure, cause};
+use super::logging::{self, Log};
+use crate::serve::ftp::{Ftp, FtpConfig};
+use crate::serve::gopher::Gopher;
+use crate::serve::http::{Http, HttpConfig};
+use crate::share::{Access, Share, View};
+
+/// Share a folder, or one file, over HTTP, FTP and Gopher at once
+///
+/// Opens PATH to browsers, curl, FTP and Gopher clients until it is
+/// interrupted. Without further options only this machine can connect; to share
+/// on the network, add `--bind 0.0.0.0` (or `--bind ::` for IPv6 as well).
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What to share
+    #[arg(default_value = ".", value_name = "PATH")]
+    path: PathBuf,
+
+    /// Where to serve HTTP: a port, HOST:PORT, or `off`; port 0 picks a free one
+    #[arg(long, env = "HYTHE_HTTP", default_value = "8000", value_name = "[HOST:]PORT",
+          help_heading = "Where to listen")]
+    http: Listen,
+
+    /// Where to serve FTP
+    #[arg(long, env = "HYTHE_FTP", default_value = "2121", value_name = "[HOST:]PORT",
+          help_heading = "Where to listen")]
+    ftp: Listen,
+
+    /// Where to serve Gopher
+    #[arg(long, env = "HYTHE_GOPHER", default_value = "7070", value_name = "[HOST:]PORT",
+          help_heading = "Where to listen")]
+    gopher: Listen,
+
+    /// Host for ports given without one; `0.0.0.0` or `::` for the network
+    #[arg(short, long, env = "HYTHE_BIND", default_value = "127.0.0.1", value_name = "HOST",
+          help_heading = "Where to listen")]
+    bind: String,
+
+    /// Ports for passive FTP data connections [default: any free port]
+    #[arg(long, env = "HYTHE_PASSIVE_PORTS", value_name = "A-B", value_parser = parse_ports,
+          help_heading = "Where to listen")]
+    passive_ports: Option<RangeInclusive<u16>>,
+
+    /// What a visitor without an account may do
+    #[arg(long, env = "HYTHE_ALLOW", default_value = "read", help_heading = "What to show")]
+    allow: Allow,
+
+    /// Show a folder's index.html in place of the folder
+    #[arg(long, env = "HYTHE_INDEX", value_parser = BoolishValueParser::new(),
+          help_heading = "What to show")]
+    index: bool,
+
+    /// Let pages and drawings in the share run their scripts in visitors'
+    /// browsers: only if you trust every file
+    #[arg(long, env = "HYTHE_TRUST_CONTENT", value_parser = BoolishValueParser::new(),
+          help_heading = "What to show")]
+    trust_content: bool,
+
+    /// Who runs the sessions
+    #[arg(long, env = "HYTHE_MODEL", default_value = "cores", help_heading = "How to serve")]
+    model: ModelName,
+
+    /// How event loops wait [default: epoll-edge]
+    #[arg(long, env = "HYTHE_MUX", help_heading = "How to serve")]
+    mux: Option<MuxName>,
+
+    /// Connections at one time, beyond which visitors are told to come back
+    #[arg(long, env = "HYTHE_MAX_CONNECTIONS", default_value = "4096", value_name = "N",
+          value_parser = parse_count, help_heading = "How to serve")]
+    max_connections: usize,
+
+    /// Connections of one address at one time
+    #[arg(long, env = "HYTHE_MAX_PER_ADDRESS", default_value = "256", value_name = "N",
+          value_parser = parse_count, help_heading = "How to serve")]
+    max_per_address: usize,
+
+    /// A connection without progress for this long is closed
+    #[arg(long, env = "HYTHE_IDLE", default_value = "300", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u32).range(1..), help_heading = "How to serve")]
+    idle: u32,
+
+    /// Access and event log on standard error
+    #[arg(long, env = "HYTHE_LOG", default_value = "text", help_heading = "How to serve")]
+    log: Log,
+}
+
+/// Where a protocol listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Listen {
+    Off,
+    At { host: Option<String>, port: u16 },
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (Some(host.to_owned()), port),
+            None => (None, text),
+        };
+        let port = port.parse().map_err(|_| {
+            format!("`{port}` is not a port (0 to 65535); give PORT, HOST:PORT or `off`")
+        })?;
+        match host.as_deref() {
+            Some("") => Err("a host is missing before the colon".into()),
+            _ => Ok(Self::At { host, port }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Allow {
+    /// Nothing
+    None,
+    /// List folders and read files
+    Read,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ModelName {
+    /// One connection after another
+    Sequential,
+    /// A thread per connection
+    Threads,
+    /// One event loop
+    Events,
+    /// An event loop per core
+    Cores,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MuxName {
+    /// poll(2)
+    Poll,
+    /// epoll(7), level-triggered
+    EpollLevel,
+    /// epoll(7), edge-triggered
+    EpollEdge,
+}
+
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let parsed = text.split_once('-').and_then(|(from, to)| {
+        let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
+        (0 < from && from <= to).then_some(from..=to)
+    });
+    parsed.ok_or_else(|| "give two ports from 1 to 65535, the lower first: 50000-50100".into())
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a number from 1 on".into())
+}
+
+impl Args {
+    fn model(&self) -> Result<Model, Failure> {
+        let mux = match self.mux {
+            Some(MuxName::Poll) => MuxKind::Poll,
+            Some(MuxName::EpollLevel) => MuxKind::EpollLevel,
+            Some(MuxName::EpollEdge) | None => MuxKind::EpollEdge,
+        };
+        match self.model {
+            ModelName::Sequential | ModelName::Threads if self.mux.is_some() => {
+                let text = "--mux is for --model events and cores; leave it out, or choose one";
+                Err(Failure::new(Exit::Usage, text))
+            }
+            ModelName::Sequential => Ok(Model::Sequential),
+            ModelName::Threads => Ok(Model::Threads { max: self.max_connections }),
+            ModelName::Events => Ok(Model::Events { mux }),
+            ModelName::Cores => match Model::cores() {
+                Model::Cores { count, .. } => Ok(Model::Cores { count, mux }),
+                other => Ok(other),
+            },
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let idle = Duration::from_secs(self.idle.into());
+        Limits {
+            max: self.max_connections,
+            max_per_address: self.max_per_address,
+            patience: Patience { idle, ..Patience::default() },
+            ..Limits::default()
+        }
+    }
+
+    fn view(&self) -> Result<View, Failure> {
+        let share = Share::open(&self.path).map_err(|error| {
+            let path = self.path.display();
+            Failure::new(Exit::of(&error), format!("cannot share {path}: {}", cause(&error)))
+        })?;
+        Ok(share.view(match self.allow {
+            Allow::None => Access::None,
+            Allow::Read => Access::Read,
+        }))
+    }
+
+    /// A server that listens wherever it was told to, with the names of the
+    /// protocols in the order of its addresses.
+    fn server(&self, view: &View) -> Result<(Server, Vec<&'static str>), Failure> {
+        let mut server = Server::new(self.model()?).limits(self.limits());
+        let mut protocols = Vec::new();
+        if let Some(address) = self.resolve("http", &self.http)? {
+            let config = HttpConfig { index: self.index, trust_content: self.trust_content };
+            let handler = Http::new(view.clone(), config);
+            server = server.listen(&address, handler).map_err(taken("http", &address))?;
+            protocols.push("http");
+        }
+        if let Some(address) = self.resolve("ftp", &self.ftp)? {
+            let config = FtpConfig { passive_ports: self.passive_ports.clone() };
+            let handler = Ftp::new(view.clone(), config);
+            server = server.listen(&address, handler).map_err(taken("ftp", &address))?;
+            protocols.push("ftp");
+        }
+        if let Some(address) = self.resolve("gopher", &self.gopher)? {
+            let handler = Gopher::new(view.clone(), None);
+            server = server.listen(&address, handler).map_err(taken("gopher", &address))?;
+            protocols.push("gopher");
+        }
+        if protocols.is_empty() {
+            let text = "nothing to serve: http, ftp and gopher are all off; turn one on";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        Ok((server, protocols))
+    }
+
+    fn resolve(&self, flag: &str, listen: &Listen) -> Result<Option<Addr>, Failure> {
+        let Listen::At { host, port } = listen else { return Ok(None) };
+        let host = host.as_deref().unwrap_or(&self.bind);
+        let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+        let text = if bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let found = Addr::resolve(&text).map_err(|error| {
+            let text = format!("cannot listen for {flag} on {text}: {}", cause(&error));
+            Failure::new(Exit::Other, text)
+        })?;
+        Ok(found.into_iter().next())
+    }
+}
+
+/// What to say when an address can't be listened on.
+fn taken(flag: &'static str, address: &Addr) -> impl FnOnce(io::Error) -> Failure {
+    let address = address.clone();
+    move |error| {
+        let port = address.port().unwrap_or_default();
+        let way_out = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                let next = port.checked_add(1).unwrap_or(8000);
+                format!("; try --{flag} {next}, or --{flag} 0 for any free port")
+            }
+            io::ErrorKind::PermissionDenied if port < 1024 => {
+                format!("; ports below 1024 are for root; try --{flag} {}", port + 8000)
+            }
+            io::ErrorKind::AddrNotAvailable => "; see `ip address` for those it has".into(),
+            _ => String::new(),
+        };
+        let text = format!("cannot listen on {address}: {}{way_out}", cause(&error));
+        Failure::new(Exit::of(&error), text)
+    }
+}
+
+/// Serves until interrupted.
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    logging::start(args.log);
+    hythe_net::raise_descriptor_limit().ok();
+    let view = args.view()?;
+    let (server, protocols) = args.server(&view)?;
+    let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
+    stop_on_signals(server.shutdown()).map_err(failed)?;
+    // Nobody may be reading any more; that is no reason not to serve.
+    announce(&server.addresses(), &protocols).ok();
+    advise(&server.addresses());
+    server.serve().map_err(failed)
+}
+
+/// The first SIGINT or SIGTERM lets running replies finish; a second one stops
+/// at once.
+fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let watch = move || {
+        for (count, signal) in signals.forever().enumerate() {
+            if count > 0 {
+                std::process::exit(128 + signal);
+            }
+            shutdown.stop();
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(watch)?;
+    Ok(())
+}
+
+/// A line for each listener: protocol, spaces, URL.
+fn announce(addresses: &[Addr], protocols: &[&str]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    for (address, protocol) in addresses.iter().zip(protocols) {
+        writeln!(out, "{protocol:<8}{protocol}://{address}/")?;
+    }
+    out.flush()
+}
+
+/// Tells how to share on the network whom that may surprise.
+fn advise(addresses: &[Addr]) {
+    let loopback = |address: &Addr| match address {
+        Addr::Inet(address) => SocketAddr::ip(address).is_loopback(),
+        Addr::Unix(_) => true,
+    };
+    if addresses.iter().all(loopback) {
+        eprintln!("only this machine can connect; to share on the network: --bind 0.0.0.0");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_ports_with_or_without_a_host_or_off() {
+        let at = |host: Option<&str>, port| Listen::At { host: host.map(Into::into), port };
+        assert_eq!("off".parse(), Ok(Listen::Off));
+        assert_eq!("8000".parse(), Ok(at(None, 8000)));
+        assert_eq!("0.0.0.0:0".parse(), Ok(at(Some("0.0.0.0"), 0)));
+        assert_eq!("[::1]:80".parse(), Ok(at(Some("[::1]"), 80)));
+        for wrong in ["", "on", "65536", "-1", ":80", "localhost", "localhost:"] {
+            assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn passive_ports_are_a_range_that_has_some() {
+        assert_eq!(parse_ports("50000-50100"), Ok(50000..=50100));
+        assert_eq!(parse_ports("7-7"), Ok(7..=7));
+        for wrong in ["", "5", "0-5", "6-5", "1-65536", "a-b"] {
+            assert!(parse_ports(wrong).is_err(), "{wrong}");
+        }
+    }
+}

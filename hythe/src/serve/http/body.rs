@@ -1,0 +1,92 @@
+//! Sending bodies.
+
+use std::io;
+
+use hythe_net::{More, Stream, reactor};
+use hythe_wire::http::{CHUNK_END, LAST_CHUNK, Version, chunk_head};
+
+use super::reply::Body;
+use crate::share::{PIECE, Pieces};
+
+/// Up to this much is copied behind its head, to go out in one call; more than
+/// that is cheaper to send by itself.
+const TOGETHER: usize = 64 * 1024;
+
+/// Sends a head and its body; returns how many bytes of body went out.
+///
+/// # Errors
+/// The stream's, or the disk's once the head is out: then the connection must
+/// be closed, which tells the peer that the body is not whole.
+pub(super) async fn send(
+    stream: &Stream,
+    mut head: Vec<u8>,
+    body: Body,
+    version: Version,
+) -> io::Result<u64> {
+    let length = body.length().unwrap_or(0);
+    match body {
+        Body::Nothing => stream.send_all(&head, More::No).await?,
+        Body::Bytes(bytes) if bytes.len() <= TOGETHER => {
+            head.extend_from_slice(&bytes);
+            stream.send_all(&head, More::No).await?;
+        }
+        Body::Bytes(bytes) => {
+            stream.send_all(&head, More::Follows).await?;
+            stream.send_all(&bytes, More::No).await?;
+        }
+        Body::File { file, range } => {
+            let more = if range.is_empty() { More::No } else { More::Follows };
+            stream.send_all(&head, more).await?;
+            stream.send_file(&file, range).await?;
+        }
+        Body::Parts { file, parts, end } => {
+            stream.send_all(&head, More::Follows).await?;
+            for part in parts {
+                stream.send_all(&part.head, More::Follows).await?;
+                stream.send_file(&file, part.range).await?;
+            }
+            stream.send_all(&end, More::No).await?;
+        }
+        Body::Pieces(pieces) => {
+            stream.send_all(&head, More::Follows).await?;
+            return send_pieces(stream, pieces, version == Version::Http11).await;
+        }
+    }
+    Ok(length)
+}
+
+/// Has pieces made on the pool, one at a time, and sends each.
+async fn send_pieces(
+    stream: &Stream,
+    mut pieces: Box<dyn Pieces>,
+    chunked: bool,
+) -> io::Result<u64> {
+    let mut length = 0;
+    let mut piece = Vec::with_capacity(PIECE);
+    loop {
+        let more;
+        (pieces, piece, more) = reactor::unblock(move || {
+            piece.clear();
+            let more = pieces.piece(&mut piece);
+            (pieces, piece, more)
+        })
+        .await;
+        let more = more?;
+        if !piece.is_empty() {
+            length += piece.len() as u64;
+            if chunked {
+                let mut head = Vec::new();
+                chunk_head(&mut head, piece.len());
+                stream.send_all(&head, More::Follows).await?;
+                piece.extend_from_slice(CHUNK_END);
+            }
+            stream.send_all(&piece, More::No).await?;
+        }
+        if !more {
+            if chunked {
+                stream.send_all(LAST_CHUNK, More::No).await?;
+            }
+            return Ok(length);
+        }
+    }
+}

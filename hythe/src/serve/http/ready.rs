@@ -1,0 +1,185 @@
+//! Ready bytes: small answers kept whole, head and body in one piece, by each
+//! thread for itself, so that the next to ask is served by a look-up and a
+//! `send`.
+//!
+//! An entry remembers what it was made from: which paths, and what was there.
+//! Once a second, when asked for, it is compared with what is there now, so
+//! that an edit is seen within one second. This never waits for a disk; where
+//! it would have to, the entry is dropped and made anew on the pool.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use hythe_wire::http::Version;
+
+use super::date::{self, Date};
+use super::reply::{Body, Reply};
+use crate::share::{Meta, RelPath, View};
+
+/// The largest body that is kept: beyond it, sending costs so much more than
+/// looking up that there is little to gain.
+pub(super) const LARGEST: u64 = 64 * 1024;
+
+/// How many bytes each thread keeps, in each of two generations.
+const GENERATION: usize = 8 * 1024 * 1024;
+
+/// How long an entry is believed without looking.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// What was found at a path: something, or nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    pub(super) path: RelPath,
+    pub(super) found: Option<Meta>,
+}
+
+impl Check {
+    fn still_holds(&self, view: &View) -> bool {
+        match view.metadata_now(&self.path) {
+            Ok(Some(meta)) => self.found == Some(meta),
+            Ok(None) => false,
+            Err(error) => self.found.is_none() && error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+}
+
+/// One answer, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Entry {
+    bytes: Vec<u8>,
+    head: usize,
+    date_at: usize,
+    second: u64,
+    checked: Instant,
+    made_from: Vec<Check>,
+    pub(super) status: u16,
+}
+
+impl Entry {
+    /// Keeps a reply, if it is one to keep.
+    pub(super) fn of(reply: &Reply, date: &Date, now: Instant) -> Option<Self> {
+        let made_from = reply.made_from.clone()?;
+        let Body::Bytes(body) = &reply.body else { return None };
+        let mut bytes = Vec::with_capacity(512 + body.len());
+        let date_at = reply.write_head(&mut bytes, date, Version::Http11, true);
+        let head = bytes.len();
+        bytes.extend_from_slice(body);
+        Some(Self {
+            bytes,
+            head,
+            date_at,
+            second: date.second,
+            checked: now,
+            made_from,
+            status: reply.status,
+        })
+    }
+
+    /// Head and body, or the head alone.
+    pub(super) fn bytes(&self, with_body: bool) -> &[u8] {
+        if with_body { &self.bytes } else { &self.bytes[..self.head] }
+    }
+
+    pub(super) fn body_length(&self) -> usize {
+        self.bytes.len() - self.head
+    }
+
+    /// Brings the date up to date and, when it is time, looks at the files.
+    fn refresh(&mut self, view: &View, now: Instant) -> bool {
+        if now.duration_since(self.checked) >= BELIEVED {
+            if !self.made_from.iter().all(|check| check.still_holds(view)) {
+                return false;
+            }
+            self.checked = now;
+        }
+        let date = date::now();
+        if date.second != self.second {
+            self.bytes[self.date_at..][..date::LENGTH].copy_from_slice(&date.text);
+            self.second = date.second;
+        }
+        true
+    }
+}
+
+/// What tells entries apart: the site, what the client accepts, and the path
+/// as it was written, so that a hit need not decode it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key<'a> {
+    pub(super) site: u32,
+    pub(super) class: u8,
+    pub(super) path: &'a [u8],
+}
+
+/// Two generations of entries: when the young one is full, it becomes the old
+/// one and the old one is forgotten. Whatever is asked for from the old one
+/// moves to the young. What is popular stays, in bounded memory, without a
+/// list to keep.
+#[derive(Debug, Default)]
+struct Cache {
+    young: HashMap<Box<[u8]>, Entry>,
+    old: HashMap<Box<[u8]>, Entry>,
+    young_bytes: usize,
+    /// The key looked up last, kept for its memory.
+    key: Vec<u8>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::default();
+}
+
+/// Calls `send` with the entry for `key`, if there is one that still holds.
+pub(super) fn with<T>(
+    key: Key<'_>,
+    view: &View,
+    now: Instant,
+    send: impl FnOnce(&Entry) -> T,
+) -> Option<T> {
+    CACHE.with_borrow_mut(|cache| {
+        cache.set_key(key);
+        if let Some(entry) = cache.young.get_mut(cache.key.as_slice()) {
+            if entry.refresh(view, now) {
+                return Some(send(entry));
+            }
+            cache.young_bytes -= entry.bytes.len();
+            cache.young.remove(cache.key.as_slice());
+            return None;
+        }
+        let (key, mut entry) = cache.old.remove_entry(cache.key.as_slice())?;
+        if !entry.refresh(view, now) {
+            return None;
+        }
+        let result = send(&entry);
+        cache.insert(key, entry);
+        Some(result)
+    })
+}
+
+/// Keeps an entry.
+pub(super) fn keep(key: Key<'_>, entry: Entry) {
+    CACHE.with_borrow_mut(|cache| {
+        cache.set_key(key);
+        let key = cache.key.clone().into_boxed_slice();
+        cache.insert(key, entry);
+    });
+}
+
+impl Cache {
+    fn set_key(&mut self, key: Key<'_>) {
+        self.key.clear();
+        self.key.extend_from_slice(&key.site.to_ne_bytes());
+        self.key.push(key.class);
+        self.key.extend_from_slice(key.path);
+    }
+
+    fn insert(&mut self, key: Box<[u8]>, entry: Entry) {
+        if self.young_bytes + entry.bytes.len() > GENERATION {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += entry.bytes.len();
+        if let Some(replaced) = self.young.insert(key, entry) {
+            self.young_bytes -= replaced.bytes.len();
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! One connection: reading requests, writing replies, and when to end.
+//!
+//! An idle connection is a task of a few hundred bytes that waits in
+//! [`serve`]. What the cache has ready is answered there without another
+//! allocation ([`Session::quick`]); all else is done by [`Session::thorough`],
+//! whose larger state lives only as long as it is needed.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hythe_net::{Addr, Connection, Input, More, Stream, reactor};
+use hythe_wire::http::{
+    Chunked, Error, FieldStorage, Framing, Method, Request, Version, check_partial, head_end,
+};
+
+use super::answer::answer;
+use super::ask::{self, Ask, Codings};
+use super::ready::{self, Entry, Key};
+use super::reply::Reply;
+use super::{Site, body, date};
+use crate::serve::log::{self, Access};
+
+/// How long a client may take for a request's head once it has begun. People
+/// wait half as long; only attackers send a head slowly.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// How much of a request's unwanted body is read to keep the connection. More
+/// is cheaper to cut off: the client opens a new one.
+const BODY_DRAINED: u64 = 64 * 1024;
+
+/// Serves requests until the client leaves, errs or is told to go.
+pub(super) async fn serve(site: Arc<Site>, connection: Connection) -> io::Result<()> {
+    let session = Session { site, connection };
+    loop {
+        let stream = session.stream();
+        if stream.input().await? == Input::Stopping {
+            return Ok(());
+        }
+        match poll_fn(|context| Poll::Ready(session.quick(context))).await? {
+            Quick::Done => {}
+            Quick::Ended => return Ok(()),
+            Quick::Left { input, unsent } => {
+                if Box::pin(session.thorough(input, unsent)).await? == Next::End {
+                    Box::pin(session.connection.stream.close()).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+struct Session {
+    site: Arc<Site>,
+    connection: Connection,
+}
+
+/// How far the quick way led.
+enum Quick {
+    /// All that had come is answered.
+    Done,
+    /// The client has ended.
+    Ended,
+    /// There is more to do: a request that is not ready, or only in part here,
+    /// after what is still to be sent of the one before.
+    Left { input: Vec<u8>, unsent: Vec<u8> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Wait for another request.
+    Wait,
+    /// Close the connection.
+    End,
+}
+
+/// What is to be known of a request besides what it asks for.
+struct Terms {
+    version: Version,
+    keep_alive: bool,
+    framing: Framing,
+    expect_continue: bool,
+}
+
+impl Session {
+    fn stream(&self) -> &Stream {
+        &self.connection.stream
+    }
+
+    fn peer(&self) -> &Addr {
+        &self.connection.peer
+    }
+
+    /// Reads once and answers from the cache.
+    fn quick(&self, context: &mut Context<'_>) -> io::Result<Quick> {
+        let mut buffer = reactor::lease();
+        let received = match self.stream().poll_recv(context, &mut buffer) {
+            Poll::Ready(Ok(0)) => return Ok(Quick::Ended),
+            Poll::Ready(received) => received?,
+            Poll::Pending => return Ok(Quick::Done),
+        };
+        let mut input = &buffer[..received];
+        while !input.is_empty() {
+            match self.quick_answer(context, input)? {
+                Some((used, unsent)) => {
+                    input = &input[used..];
+                    if !unsent.is_empty() {
+                        return Ok(Quick::Left { input: input.to_vec(), unsent });
+                    }
+                }
+                None => return Ok(Quick::Left { input: input.to_vec(), unsent: Vec::new() }),
+            }
+        }
+        Ok(Quick::Done)
+    }
+
+    /// Answers one request if its answer is ready: how long the request was,
+    /// and what of the answer the socket had no room for.
+    fn quick_answer(
+        &self,
+        context: &mut Context<'_>,
+        input: &[u8],
+    ) -> io::Result<Option<(usize, Vec<u8>)>> {
+        let mut storage = FieldStorage::new();
+        // Errors are dealt with where there is time for them.
+        let Ok(Some((request, used))) = Request::parse(input, &mut storage) else {
+            return Ok(None);
+        };
+        let simple = matches!(request.method, Method::Get | Method::Head)
+            && request.version == Version::Http11
+            && request.keep_alive
+            && request.framing == Framing::None
+            && ask::is_plain(&request);
+        if !simple {
+            return Ok(None);
+        }
+        let key = Key {
+            site: self.site.id,
+            class: Codings::of(&request).class(),
+            path: request.target.path,
+        };
+        let with_body = request.method == Method::Get;
+        let stream = self.stream();
+        let answered = ready::with(key, &self.site.view, stream.now(), |entry| {
+            let bytes = entry.bytes(with_body);
+            let sent = match stream.poll_send(context, bytes, More::No) {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => 0,
+            };
+            let body = if with_body { entry.body_length() } else { 0 };
+            self.log(request.method, request.raw_target, entry.status, body as u64);
+            io::Result::Ok((used, bytes[sent..].to_vec()))
+        });
+        stream.progressed();
+        answered.transpose()
+    }
+
+    /// Answers all that has come, and what comes while doing so.
+    async fn thorough(&self, mut input: Vec<u8>, unsent: Vec<u8>) -> io::Result<Next> {
+        self.stream().send_all(&unsent, More::No).await?;
+        while !input.is_empty() {
+            match self.exchange(&mut input).await {
+                Ok(Next::Wait) => self.stream().progressed(),
+                Ok(Next::End) => return Ok(Next::End),
+                Err(Trouble::Request(error)) => {
+                    self.refuse(&error).await?;
+                    return Ok(Next::End);
+                }
+                Err(Trouble::Connection(error)) => return Err(error),
+            }
+        }
+        Ok(Next::Wait)
+    }
+
+    /// One request, the first in `input`, and its reply.
+    async fn exchange(&self, input: &mut Vec<u8>) -> Result<Next, Trouble> {
+        if !self.read_head(input).await? {
+            return Ok(Next::End);
+        }
+        let (ask, terms, target) = {
+            let mut storage = FieldStorage::new();
+            let Some((request, used)) = Request::parse(input, &mut storage)? else {
+                return Err(Trouble::Request(Error { status: 400, reason: "bad request" }));
+            };
+            let terms = Terms {
+                version: request.version,
+                keep_alive: request.keep_alive && !reactor::stopping(),
+                framing: request.framing,
+                expect_continue: request.expect_continue,
+            };
+            let parsed = (Ask::of(&request), terms, request.raw_target.to_vec());
+            input.drain(..used);
+            parsed
+        };
+        let drained = self.drain_body(input, &terms).await?;
+        let site = Arc::clone(&self.site);
+        let (ask, reply) = reactor::unblock(move || {
+            let reply = answer(&site, &ask);
+            (ask, reply)
+        })
+        .await;
+        self.keep(&ask, &reply);
+        let keep_alive =
+            terms.keep_alive && drained && reply.is_delimited(ask.method, terms.version);
+        self.reply(reply, ask.method, &target, terms.version, keep_alive).await?;
+        Ok(if keep_alive { Next::Wait } else { Next::End })
+    }
+
+    /// Reads until `input` begins with a whole head; false if the client has
+    /// left instead.
+    async fn read_head(&self, input: &mut Vec<u8>) -> Result<bool, Trouble> {
+        let stream = self.stream();
+        let mut searched = 0;
+        stream.set_deadline(stream.now().checked_add(HEAD_TIME));
+        while head_end(input, searched).is_none() {
+            check_partial(input)?;
+            searched = input.len();
+            match self.receive(input).await {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(Trouble::Request(Error {
+                        status: 408,
+                        reason: "the request took too long to arrive",
+                    }));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        stream.progressed();
+        Ok(true)
+    }
+
+    async fn receive(&self, input: &mut Vec<u8>) -> io::Result<usize> {
+        let mut received = 0;
+        poll_fn(|context| {
+            let mut buffer = reactor::lease();
+            let polled = self.stream().poll_recv(context, &mut buffer);
+            if let Poll::Ready(Ok(count)) = polled {
+                input.extend_from_slice(&buffer[..count]);
+                received = count;
+            }
+            polled
+        })
+        .await?;
+        Ok(received)
+    }
+
+    /// Reads the body of a request that wants none, so that the next request
+    /// is found after it; false if it is too long for that, or if the client
+    /// waits to be told to send it.
+    async fn drain_body(&self, input: &mut Vec<u8>, terms: &Terms) -> Result<bool, Trouble> {
+        match terms.framing {
+            Framing::None => Ok(true),
+            _ if terms.expect_continue => Ok(false),
+            Framing::Length(length) if length > BODY_DRAINED => Ok(false),
+            Framing::Length(length) => {
+                while (input.len() as u64) < length {
+                    if self.receive(input).await? == 0 {
+                        return Ok(false);
+                    }
+                }
+                input.drain(..length as usize);
+                Ok(true)
+            }
+            Framing::Chunked => {
+                let mut chunked = Chunked::new();
+                let mut drained = 0;
+                loop {
+                    let step = chunked.decode(input)?;
+                    let (consumed, done) = (step.consumed, step.done);
+                    input.drain(..consumed);
+                    drained += consumed as u64;
+                    if done {
+                        return Ok(true);
+                    }
+                    if drained > BODY_DRAINED {
+                        return Ok(false);
+                    }
+                    if consumed == 0 && self.receive(input).await? == 0 {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Keeps an answer for whoever asks the same next.
+    fn keep(&self, ask: &Ask, reply: &Reply) {
+        if let Some(entry) = Entry::of(reply, &date::now(), self.stream().now()) {
+            let class = ask.codings.class();
+            ready::keep(Key { site: self.site.id, class, path: &ask.path }, entry);
+        }
+    }
+
+    async fn reply(
+        &self,
+        reply: Reply,
+        method: Method,
+        target: &[u8],
+        version: Version,
+        keep_alive: bool,
+    ) -> io::Result<()> {
+        let mut head = Vec::with_capacity(1024);
+        reply.write_head(&mut head, &date::now(), version, keep_alive);
+        let status = reply.status;
+        let sent = if method == Method::Head {
+            self.stream().send_all(&head, More::No).await?;
+            0
+        } else {
+            body::send(self.stream(), head, reply.body, version).await?
+        };
+        self.log(method, target, status, sent);
+        Ok(())
+    }
+
+    /// Answers what is no request, or none that can be understood.
+    async fn refuse(&self, error: &Error) -> io::Result<()> {
+        self.stream().progressed();
+        let reply = Reply::error(error.status, error.reason, false);
+        self.reply(reply, Method::Get, b"-", Version::Http11, false).await
+    }
+
+    fn log(&self, method: Method, target: &[u8], status: u16, bytes: u64) {
+        if log::is_on() {
+            let peer = self.peer();
+            let verb = method.as_str();
+            Access { protocol: "http", peer, verb, target, status, bytes }.write();
+        }
+    }
+}
+
+/// Why an exchange did not come to its end, and whom to tell.
+enum Trouble {
+    /// The client, which is to blame.
+    Request(Error),
+    /// Nobody: the connection is gone.
+    Connection(io::Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Connection(error)
+    }
+}

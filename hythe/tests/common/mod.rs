@@ -1,0 +1,313 @@
+//! What the black-box tests share: a running server, real clients, and a tree
+//! with difficult names.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on the slowest machine: a test that waits
+/// this long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program under test.
+pub fn hythe() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hythe"));
+    for (name, _) in std::env::vars_os() {
+        if name.as_bytes().starts_with(b"HYTHE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A running `hythe serve`, stopped when dropped.
+pub struct Served {
+    pub child: Child,
+    /// The start-up lines: protocol and URL.
+    pub listeners: Vec<(String, String)>,
+    log: Option<thread::JoinHandle<String>>,
+}
+
+impl Served {
+    /// Serves `path` on free ports of 127.0.0.1, with these further arguments.
+    pub fn start(path: &Path, arguments: &[&str]) -> Self {
+        let mut command = hythe();
+        command.arg("serve").arg(path);
+        for protocol in ["--http", "--ftp", "--gopher"] {
+            if !arguments.contains(&protocol) {
+                command.args([protocol, "0"]);
+            }
+        }
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Runs a command that serves, and waits for its start-up lines.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let log = thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).ok();
+            text
+        });
+        let stdout = child.stdout.take().unwrap();
+        let wanted = {
+            let arguments: Vec<_> = command.get_args().collect();
+            let off = arguments
+                .iter()
+                .filter(|argument| **argument == OsStr::new("off"))
+                .count();
+            let logs_off = arguments
+                .windows(2)
+                .any(|pair| pair[0] == "--log" && pair[1] == "off");
+            3 - (off - usize::from(logs_off))
+        };
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut listeners = Vec::new();
+        while listeners.len() < wanted {
+            let Ok(line) = receiver.recv_timeout(PATIENCE) else {
+                child.kill().ok();
+                child.wait().ok();
+                panic!("hythe did not start: {}", log.join().unwrap());
+            };
+            let (protocol, url) = line.split_once(' ').unwrap();
+            listeners.push((protocol.to_owned(), url.trim().to_owned()));
+        }
+        Self {
+            child,
+            listeners,
+            log: Some(log),
+        }
+    }
+
+    /// The URL of a protocol, with its final slash.
+    pub fn url(&self, protocol: &str) -> &str {
+        let found = self.listeners.iter().find(|(name, _)| name == protocol);
+        &found
+            .unwrap_or_else(|| panic!("no {protocol} in {:?}", self.listeners))
+            .1
+    }
+
+    /// Where a protocol listens.
+    pub fn address(&self, protocol: &str) -> SocketAddr {
+        let (_, rest) = self.url(protocol).split_once("://").unwrap();
+        rest.trim_end_matches('/').parse().unwrap()
+    }
+
+    /// Sends a signal by its name, such as `INT`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        run(Command::new("kill").args(["-s", name, &pid]));
+    }
+
+    /// Waits for the end: the status, and what was written on standard error.
+    pub fn wait(mut self) -> (ExitStatus, String) {
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > until => panic!("hythe did not end"),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        (status, self.log.take().unwrap().join().unwrap())
+    }
+
+    /// Stops it as an operator would: the log.
+    pub fn stop(self) -> String {
+        self.signal("TERM");
+        let (status, log) = self.wait();
+        assert!(status.success(), "{status}: {log}");
+        log
+    }
+
+    /// How many descriptors it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.child.id()))
+            .unwrap()
+            .count()
+    }
+
+    /// Its private memory in KiB.
+    pub fn private_memory(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = fs::read_to_string(path).unwrap();
+        let private = text.lines().filter(|line| line.starts_with("Private_"));
+        private
+            .map(|line| {
+                line.split_whitespace()
+                    .nth(1)
+                    .unwrap()
+                    .parse::<u64>()
+                    .unwrap()
+            })
+            .sum()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Waits until `condition` holds; says what was awaited if it never does.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < until, "never came: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends bytes on a fresh connection and returns all that comes until the
+/// server ends it.
+pub fn exchange(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = connect(address);
+    stream.write_all(request).unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    reply
+}
+
+/// A connection that does not wait for ever.
+pub fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A client from Debian, which must be there.
+pub fn tool(name: &str) -> Command {
+    let package = match name {
+        "chromium" | "curl" | "wget" | "lftp" | "ncftp" | "lynx" | "unzip" | "zip" | "tar" => name,
+        "ncftpget" | "ncftpls" => "ncftp",
+        "tnftp" => "tnftp",
+        "python3" => "python3-minimal",
+        other => other,
+    };
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join(name).is_file());
+    assert!(
+        found,
+        "{name} is not installed; install it with: apt-get install {package}"
+    );
+    Command::new(name)
+}
+
+/// Runs a command to its successful end; its standard output.
+pub fn run(command: &mut Command) -> Vec<u8> {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", shown(&output));
+    output.stdout
+}
+
+/// An output as text, for messages.
+pub fn shown(output: &Output) -> String {
+    format!(
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Names that servers and clients stumble over.
+pub const DIFFICULT_NAMES: &[&[u8]] = &[
+    b"plain.txt",
+    "中文 名字.txt".as_bytes(),
+    b"two  spaces.txt",
+    b" leading and trailing ",
+    b"double\"quote.txt",
+    b"single'quote.txt",
+    b"percent%20sign%.txt",
+    b"hash#mark.txt",
+    b"question?mark.txt",
+    b"amp&er<s>and;.txt",
+    b"new\nline.txt",
+    b"not-utf-8-\xff\xfe.txt",
+    b"-dash.txt",
+    b".hidden",
+    b"plus+and=.txt",
+    b"colon:and|pipe*.txt",
+    b"[brackets]{braces}.txt",
+    b"~tilde$dollar`tick.txt",
+];
+
+/// Files with each of the difficult names, in the root and in a folder of a
+/// difficult name, with content of their own; paths below `root`.
+pub fn difficult_tree(root: &Path) -> Vec<PathBuf> {
+    let folder = PathBuf::from("文件夹 with #1%");
+    fs::create_dir_all(root.join(&folder).join("empty")).unwrap();
+    let mut paths = Vec::new();
+    for (index, name) in DIFFICULT_NAMES.iter().enumerate() {
+        for parent in [Path::new(""), &folder] {
+            let path = parent.join(OsStr::from_bytes(name));
+            fs::write(
+                root.join(&path),
+                content(index * 7919 + parent.as_os_str().len()),
+            )
+            .unwrap();
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// Bytes that look random and are the same every time.
+pub fn content(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64 ^ length as u64;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+/// A path as it stands in a URL, without a leading slash.
+pub fn url_path(path: &Path) -> String {
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|&byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
