@@ -87,6 +87,17 @@ impl Socket {
         Ok((Self { fd: one }, Self { fd: other }))
     }
 
+    /// `fcntl(2)` with `F_DUPFD_CLOEXEC`: another descriptor for this socket.
+    /// They share everything, being non-blocking included.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: self.fd.try_clone()?,
+        })
+    }
+
     /// `bind(2)`.
     ///
     /// # Errors
@@ -145,6 +156,15 @@ impl Socket {
     /// `WouldBlock`, `ConnectionReset`…
     pub fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(recv(&self.fd, buffer, RecvFlags::empty())?.0)
+    }
+
+    /// `recv(2)` with `MSG_PEEK`: as [`recv`](Self::recv), but what it gives
+    /// stays there for the next call.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(&self.fd, buffer, RecvFlags::PEEK)?.0)
     }
 
     /// `send(2)`: how many bytes the kernel took, possibly fewer than given.
@@ -266,14 +286,19 @@ pub const BACKLOG: i32 = 4096;
 /// and where `reuse_port` is set, one of several that share the port.
 ///
 /// # Errors
-/// Names the address and the cause.
+/// Of the kernel's kind, naming the address and the cause.
 pub fn create_server(address: &Addr, reuse_port: bool) -> io::Result<Socket> {
-    let listener = Socket::new(address.domain(), Kind::STREAM)?;
-    if let Addr::Inet(_) = address {
-        listener.set(ReuseAddr(true))?;
-        listener.set(ReusePort(reuse_port))?;
-    }
-    listener.bind(address)?;
-    listener.listen(BACKLOG)?;
-    Ok(listener)
+    let listen = || {
+        let listener = Socket::new(address.domain(), Kind::STREAM)?;
+        if let Addr::Inet(_) = address {
+            listener.set(ReuseAddr(true))?;
+            listener.set(ReusePort(reuse_port))?;
+        }
+        listener.bind(address)?;
+        listener.listen(BACKLOG)?;
+        Ok(listener)
+    };
+    listen().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }

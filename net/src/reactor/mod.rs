@@ -154,15 +154,7 @@ impl Reactor {
 impl Drop for Reactor {
     fn drop(&mut self) {
         let _entered = Entered::new(&self.inner);
-        let tasks = self.inner.tasks.borrow_mut().take();
-        drop(tasks);
-        loop {
-            self.inner.take_woken();
-            let Some(runnable) = self.inner.next_runnable() else {
-                break;
-            };
-            runnable.run();
-        }
+        self.inner.cancel_all();
     }
 }
 
@@ -201,7 +193,7 @@ impl Inner {
             if Some(event.token) == self.remote_token.get() {
                 self.remote.acknowledge();
                 self.take_woken();
-                self.check_stop();
+                self.check_stop(main);
             } else {
                 self.dispatch(event)?;
             }
@@ -214,10 +206,11 @@ impl Inner {
         self.queue.borrow_mut().pop_front()
     }
 
-    /// Once another thread has asked for it: everybody who waits for input
-    /// looks again whether to go on.
-    fn check_stop(&self) {
+    /// Once another thread has asked for it: the main future, and everybody
+    /// who waits for input, look again whether to go on.
+    fn check_stop(&self, main: &MainWaker) {
         if self.remote.is_stopped() && !self.stopping.replace(true) {
+            main.set();
             for source in self.sources.borrow().iter().flatten() {
                 source.reading.wake();
             }

@@ -84,7 +84,7 @@ impl Registration {
     pub(crate) fn new(fd: BorrowedFd<'_>, ready: Ready) -> io::Result<Self> {
         let inner = current();
         let asked = match inner.trigger {
-            Trigger::Edge => Interest::READ | Interest::WRITE,
+            Trigger::Edge => Interest::READ | Interest::WRITE | Interest::PRIORITY,
             Trigger::Level => Interest::READ,
         };
         let token = inner.mux.borrow_mut().add(fd, asked)?;
@@ -123,9 +123,7 @@ impl Registration {
             }
             match operation() {
                 Ok(moved) => {
-                    // With the peer's end already seen, no further event will
-                    // come to say that the rest can be read.
-                    if moved.bytes < moved.asked && !self.is_hung_up() {
+                    if moved.bytes < moved.asked && !self.ends_early() {
                         self.exhausted(interest);
                     }
                     self.inner.spend(moved.bytes);
@@ -159,28 +157,18 @@ impl Registration {
             if deadline <= self.inner.now.get() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            if self.source.timer.get().is_none_or(|timer| timer > deadline) {
-                self.inner.arm_deadline(&self.source, deadline);
-            }
+            self.watch_deadline(deadline);
         }
         waiting.wait(context);
         let asked = self.source.asked.get();
         if !asked.contains(interest) {
-            self.source.asked.set(asked | interest);
             self.inner
                 .mux
                 .borrow_mut()
                 .modify(self.source.token, asked | interest)?;
+            self.source.asked.set(asked | interest);
         }
         Poll::Pending
-    }
-
-    /// Waits for readiness, or for the reactor to be stopped: true then.
-    pub(crate) fn poll_ready_or_stop(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.inner.stopping.get() {
-            return Poll::Ready(Ok(true));
-        }
-        self.poll_ready(context, Interest::READ).map_ok(|()| false)
     }
 
     fn exhausted(&self, interest: Interest) {
@@ -192,14 +180,31 @@ impl Registration {
         self.source.ready.set(self.source.ready.get().without(over));
     }
 
-    /// Whether the peer was seen to end its direction.
-    fn is_hung_up(&self) -> bool {
-        self.source.ready.get().intersects(Ready::HANGUP)
+    /// Whether a short read may not have been the last: with the end of the
+    /// stream already seen, no further event will come to say that it can be
+    /// read; and the kernel ends a read before urgent data, too.
+    fn ends_early(&self) -> bool {
+        let special = Ready::HANGUP | Ready::ERROR | Ready::PRIORITY;
+        self.source.ready.get().intersects(special)
     }
 
-    /// Waiting beyond `deadline` fails with `TimedOut`.
+    /// Waiting beyond `deadline` fails with `TimedOut`, for those who wait
+    /// already as well.
     pub(crate) fn set_deadline(&self, deadline: Option<Instant>) {
         self.source.deadline.set(deadline);
+        if let Some(deadline) = deadline
+            && (self.source.reading.is_waiting() || self.source.writing.is_waiting())
+        {
+            self.watch_deadline(deadline);
+        }
+    }
+
+    /// Makes sure that a timer goes off by `deadline`. An earlier one does,
+    /// too: it looks when the deadline is by then.
+    fn watch_deadline(&self, deadline: Instant) {
+        if self.source.timer.get().is_none_or(|timer| timer > deadline) {
+            self.inner.arm_deadline(&self.source, deadline);
+        }
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -236,11 +241,16 @@ impl Drop for Registration {
     }
 }
 
+fn find(sources: &[Option<Rc<Source>>], token: Token) -> Option<&Rc<Source>> {
+    let source = sources.get(token.index())?.as_ref()?;
+    (source.token == token).then_some(source)
+}
+
 impl Inner {
     /// Remembers what an event says and wakes whom it concerns.
     pub(super) fn dispatch(&self, event: Event) -> io::Result<()> {
         let sources = self.sources.borrow();
-        let Some(source) = sources.get(event.token.index()).and_then(Option::as_ref) else {
+        let Some(source) = find(&sources, event.token) else {
             return Ok(());
         };
         source.ready.set(source.ready.get() | event.ready);
@@ -252,8 +262,8 @@ impl Inner {
             }
         }
         if asked != source.asked.get() {
-            source.asked.set(asked);
             self.mux.borrow_mut().modify(event.token, asked)?;
+            source.asked.set(asked);
         }
         Ok(())
     }
@@ -262,7 +272,7 @@ impl Inner {
     /// whoever waits for it must learn that it has come.
     pub(super) fn check_deadline(&self, token: Token) {
         let sources = self.sources.borrow();
-        let Some(source) = sources.get(token.index()).and_then(Option::as_ref) else {
+        let Some(source) = find(&sources, token) else {
             return;
         };
         source.timer.set(None);

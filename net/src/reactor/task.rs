@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
 
 use async_task::{Runnable, Task};
-use rustix::event::{EventfdFlags, eventfd};
+use futures_lite::FutureExt as _;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use super::{CURRENT, Inner, current};
 
@@ -17,12 +19,8 @@ use super::{CURRENT, Inner, current};
 pub(super) struct Tasks {
     slots: Vec<Option<Task<()>>>,
     free: Vec<usize>,
-}
-
-impl Tasks {
-    pub(super) fn take(&mut self) -> Vec<Option<Task<()>>> {
-        std::mem::take(&mut self.slots)
-    }
+    /// Those whose futures exist, cancelled ones included.
+    alive: usize,
 }
 
 /// Takes its task off the list when it ends, however it ends.
@@ -32,14 +30,16 @@ impl Drop for Listed {
     fn drop(&mut self) {
         let inner = current();
         let mut tasks = inner.tasks.borrow_mut();
-        if let Some(task) = tasks.slots.get_mut(self.0).and_then(Option::take) {
+        tasks.alive -= 1;
+        if let Some(task) = tasks.slots[self.0].take() {
             task.detach();
             tasks.free.push(self.0);
         }
     }
 }
 
-/// Starts a task on this thread's reactor; it runs beside its parent.
+/// Starts a task on this thread's reactor; it runs beside its parent. A panic
+/// ends this task only, as it would end a thread.
 ///
 /// # Panics
 /// Outside of [`Reactor::block_on`](super::Reactor::block_on).
@@ -50,10 +50,12 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
         tasks.slots.push(None);
         tasks.slots.len() - 1
     });
+    tasks.alive += 1;
     let listed = Listed(slot);
     let task = async move {
         let _listed = listed;
-        future.await;
+        // The panic hook has told of it already.
+        AssertUnwindSafe(future).catch_unwind().await.ok();
     };
     let remote = Arc::clone(&inner.remote);
     let (runnable, task) =
@@ -132,9 +134,19 @@ impl Remote {
         }
     }
 
+    /// Waits for other threads alone.
+    fn wait(&self) {
+        let mut set = [PollFd::new(&self.eventfd, PollFlags::IN)];
+        // Whoever calls this looks again, so that a signal does no harm.
+        poll(&mut set, None).ok();
+        self.acknowledge();
+    }
+
     pub(super) fn acknowledge(&self) {
-        self.notified.store(false, Ordering::Release);
+        // In this order: a thread that writes in between would otherwise leave
+        // `notified` set and nothing to read, and no later one would write.
         rustix::io::read(&self.eventfd, &mut [0; 8]).ok();
+        self.notified.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -157,6 +169,10 @@ impl MainWaker {
         self.woken.load(Ordering::Acquire)
     }
 
+    pub(super) fn set(&self) {
+        self.woken.store(true, Ordering::Release);
+    }
+
     pub(super) fn take(&self) -> bool {
         self.woken.swap(false, Ordering::Acquire)
     }
@@ -168,7 +184,7 @@ impl Wake for MainWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
+        self.set();
         let here = CURRENT.with(|current| {
             let current = current.borrow();
             current
@@ -181,7 +197,8 @@ impl Wake for MainWaker {
     }
 }
 
-/// Whether this thread's reactor was asked to stop.
+/// Whether this thread's reactor was asked to stop. The future of
+/// [`Reactor::block_on`](super::Reactor::block_on) is woken to see it.
 pub fn stopping() -> bool {
     current().stopping.get()
 }
@@ -193,6 +210,25 @@ pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 }
 
 impl Inner {
+    /// Drops every task, those included that others start as they are
+    /// dropped.
+    pub(super) fn cancel_all(&self) {
+        while self.tasks.borrow().alive > 0 {
+            let count = self.tasks.borrow().slots.len();
+            for slot in 0..count {
+                let task = self.tasks.borrow_mut().slots[slot].take();
+                // A cancelled task is queued once more, to drop its future.
+                drop(task);
+            }
+            self.take_woken();
+            match self.next_runnable() {
+                Some(runnable) => drop(runnable.run()),
+                // Another thread is waking one at this moment and will hand it over.
+                None => self.remote.wait(),
+            }
+        }
+    }
+
     /// Moves the tasks that other threads woke into the queue.
     pub(super) fn take_woken(&self) {
         let mut woken = self

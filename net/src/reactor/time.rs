@@ -17,12 +17,16 @@ pub fn now() -> Instant {
     current().now.get()
 }
 
+/// Longer than any process lives, where the clock can't count further.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Waits for `duration`.
 pub fn sleep(duration: Duration) -> Sleep {
     let inner = current();
     let id = inner.next_timer.get();
     inner.next_timer.set(id + 1);
-    let until = Instant::now() + duration;
+    let now = Instant::now();
+    let until = now.checked_add(duration).unwrap_or_else(|| now + NEVER);
     // Ids of sleeps are kept apart from those of deadlines by the top bit.
     Sleep {
         inner,
@@ -45,14 +49,17 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let timer = Timer::Wake(context.waker().clone());
-        self.inner.timers.borrow_mut().insert(self.key, timer);
+        let replaced = self.inner.timers.borrow_mut().insert(self.key, timer);
+        // Once the timers are free again: a waker may own what has timers.
+        drop(replaced);
         Poll::Pending
     }
 }
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        self.inner.timers.borrow_mut().remove(&self.key);
+        let timer = self.inner.timers.borrow_mut().remove(&self.key);
+        drop(timer);
     }
 }
 
@@ -84,7 +91,8 @@ impl Inner {
     pub(super) fn until_next_timer(&self) -> Option<Duration> {
         let timers = self.timers.borrow();
         let ((next, _), _) = timers.first_key_value()?;
-        Some(next.saturating_duration_since(self.now.get()))
+        // The turn's own time is as old as its tasks took.
+        Some(next.saturating_duration_since(Instant::now()))
     }
 
     pub(super) fn fire_timers(&self) {

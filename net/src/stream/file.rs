@@ -11,6 +11,7 @@ use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use super::Stream;
 use crate::More;
 use crate::mux::Interest;
+use crate::option::Cork;
 use crate::reactor::{Moved, unblock};
 
 impl Stream {
@@ -22,6 +23,18 @@ impl Stream {
     /// `UnexpectedEof` if the file has become shorter than the range; the
     /// stream's own, otherwise. Part may have gone out.
     pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        // Only full segments until the end: on a fast link this halves the
+        // cost. Unix sockets have no segments and refuse.
+        let corked = range.end.saturating_sub(range.start) > CORKED
+            && self.socket.set(Cork(true)).is_ok();
+        let result = self.send_range(file, range).await;
+        if corked {
+            self.socket.set(Cork(false))?;
+        }
+        result
+    }
+
+    async fn send_range(&self, file: &File, range: Range<u64>) -> io::Result<()> {
         let mut offset = range.start;
         while offset < range.end {
             let end = range.end.min(offset + WINDOW);
@@ -77,6 +90,9 @@ impl Stream {
         Ok(())
     }
 }
+
+/// Up to this much goes out in so few segments that corking gains nothing.
+const CORKED: u64 = 64 * 1024;
 
 /// How much of a file is handled in one go: enough that looking into the page
 /// cache costs nothing beside sending it.

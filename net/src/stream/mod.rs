@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::mux::{Interest, Ready};
-use crate::option::{Error as PendingError, OobInline};
-use crate::reactor::{Moved, Registration, lease, timeout};
+use crate::option::{DomainOf, Error as PendingError, OobInline};
+use crate::reactor::{self, Moved, Registration, lease, timeout};
 use crate::{Addr, How, Kind, More, Socket};
 
 /// How long a peer may take.
@@ -62,8 +62,11 @@ pub struct Stream {
     patience: Cell<Patience>,
     /// Bytes moved since the deadline was last put off.
     moved: Cell<usize>,
-    /// Whether `recv` may stop early, before urgent data.
-    urgent: Cell<bool>,
+    /// Whether a short read says that there is no more. A Unix socket ends a
+    /// read after each message that carried descriptors, too.
+    short_is_all: bool,
+    /// Whether `input` was called since the server began to stop.
+    stopped: Cell<bool>,
 }
 
 impl Stream {
@@ -84,10 +87,11 @@ impl Stream {
         let registration = Registration::new(socket.as_fd(), ready)?;
         let stream = Self {
             registration,
+            short_is_all: socket.get::<DomainOf>()?.0 != libc::AF_UNIX,
+            stopped: Cell::new(false),
             socket,
             patience: Cell::new(Patience::default()),
             moved: Cell::new(0),
-            urgent: Cell::new(false),
         };
         stream.progressed();
         Ok(stream)
@@ -144,11 +148,7 @@ impl Stream {
     /// # Errors
     /// The kernel's own.
     pub fn keep_urgent_inline(&self) -> io::Result<()> {
-        self.socket.set(OobInline(true))?;
-        // The kernel ends a read before urgent data: from now on a short read
-        // does not mean that there is no more.
-        self.urgent.set(true);
-        Ok(())
+        self.socket.set(OobInline(true))
     }
 
     // --- Waiting and deadlines ---
@@ -157,12 +157,30 @@ impl Stream {
     /// ends when the server is asked to stop. This is where an idle connection
     /// spends its life.
     ///
+    /// What the peer had sent before it could know of the stop is owed an
+    /// answer, once: it still is `Ready` at the first call after it.
+    ///
     /// # Errors
     /// `TimedOut` after the deadline.
     pub async fn input(&self) -> io::Result<Input> {
-        poll_fn(|context| self.registration.poll_ready_or_stop(context))
-            .await
-            .map(|stop| if stop { Input::Stopping } else { Input::Ready })
+        poll_fn(|context| {
+            if reactor::stopping() {
+                let owed = !self.stopped.replace(true) && self.has_input();
+                let input = if owed { Input::Ready } else { Input::Stopping };
+                return Poll::Ready(Ok(input));
+            }
+            self.poll_readable(context).map_ok(|()| Input::Ready)
+        })
+        .await
+    }
+
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.registration.poll_ready(context, Interest::READ)
+    }
+
+    /// Whether there are bytes to read at this very moment.
+    fn has_input(&self) -> bool {
+        self.socket.peek(&mut [0]).is_ok_and(|bytes| bytes > 0)
     }
 
     /// Sets how long the peer may take from now on, and starts anew.
@@ -211,7 +229,7 @@ impl Stream {
         let whole = buffer.len();
         let result = self.registration.poll_io(context, Interest::READ, || {
             let bytes = self.socket.recv(buffer)?;
-            let asked = if self.urgent.get() { bytes } else { whole };
+            let asked = if self.short_is_all { whole } else { bytes };
             Ok(Moved { bytes, asked })
         });
         self.accounted(result)
@@ -282,9 +300,8 @@ impl Stream {
         let drain = async {
             let mut left = LINGER_BYTES;
             while left > 0 {
-                if self.input().await? == Input::Stopping {
-                    break;
-                }
+                // Also while the server stops: a reply sent last is to arrive.
+                poll_fn(|context| self.poll_readable(context)).await?;
                 match self.recv(&mut lease()).await? {
                     0 => break,
                     bytes => left = left.saturating_sub(bytes),

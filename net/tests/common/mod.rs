@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hythe_net::mux::Mux;
-use hythe_net::{MuxKind, Reactor};
+use hythe_net::{Listener, MuxKind, Reactor, Stream, create_server};
 
 /// Longer than anything here takes on the slowest machine: a test that gets
 /// there has failed.
@@ -49,4 +49,12 @@ pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(begun.elapsed() < FOREVER, "waited in vain until {what}");
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Two streams that are connected over TCP.
+pub(crate) async fn tcp_pair() -> io::Result<(Stream, Stream)> {
+    let listener = Listener::new(create_server(&"127.0.0.1:0".parse()?, false)?)?;
+    let address = listener.socket().sock_name()?;
+    let client = Stream::connect(&address, None, FOREVER).await?;
+    Ok((client, listener.accept().await?))
 }
