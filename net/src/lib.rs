@@ -49,6 +49,8 @@ mod sys;
 pub use addr::Addr;
 pub use listener::Listener;
 pub use reactor::Reactor;
-pub use server::{Connection, Failure, Handler, Limits, Model, MuxKind, Server, Shutdown};
+pub use server::{
+    Connection, Failure, Handler, Limits, Model, MuxKind, Server, Shutdown, raise_descriptor_limit,
+};
 pub use socket::{BACKLOG, Domain, How, Kind, More, Socket, create_server};
 pub use stream::{Input, Patience, Stream};

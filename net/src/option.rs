@@ -187,6 +187,10 @@ options! {
     /// Sends small pieces at once instead of waiting to fill a segment
     /// (Nagle's algorithm off). Request and reply protocols want it.
     NoDelay(bool) = IPPROTO_TCP, TCP_NODELAY;
+    /// Holds back segments that are not full until it is turned off (or for
+    /// 200 ms). Whoever sends a large answer in several calls wants it: fewer
+    /// and fuller packets cost both ends less.
+    Cork(bool) = IPPROTO_TCP, TCP_CORK;
     /// An IPv6 listener refuses IPv4 clients.
     V6Only(bool) = IPPROTO_IPV6, IPV6_V6ONLY;
 }
@@ -218,6 +222,7 @@ mod tests {
         changes(Domain::INET, Linger(Some(Duration::ZERO)));
         changes(Domain::INET, OobInline(true));
         changes(Domain::INET, NoDelay(true));
+        changes(Domain::INET, Cork(true));
         changes(Domain::INET6, V6Only(true));
     }
 

@@ -32,10 +32,10 @@ impl Gate {
     /// Lets a connection in, or says that the server (or this address) has as
     /// many as it may. Unix peers have no address and count in all only.
     pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
-        if self.inside.fetch_add(1, Ordering::AcqRel) >= self.max {
-            self.leave();
-            return None;
-        }
+        let next = |inside| (inside < self.max).then_some(inside + 1);
+        self.inside
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+            .ok()?;
         if let Some(address) = address {
             let mut by_address = lock(&self.by_address);
             let count = by_address.entry(address).or_default();
@@ -57,18 +57,26 @@ impl Gate {
         if let Some(place) = self.enter(None) {
             return Poll::Ready(place);
         }
-        lock(&self.waiting).push(context.waker().clone());
+        self.remember(context);
         // Somebody may have left between the look and the entry in the list.
         self.enter(None).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Waits until nobody is inside.
     pub(crate) fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
-        lock(&self.waiting).push(context.waker().clone());
+        self.remember(context);
         if self.inside.load(Ordering::Acquire) == 0 {
             Poll::Ready(())
         } else {
             Poll::Pending
+        }
+    }
+
+    /// Adds whoever waits to the list, once however often it looks.
+    fn remember(&self, context: &Context<'_>) {
+        let mut waiting = lock(&self.waiting);
+        if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+            waiting.push(context.waker().clone());
         }
     }
 

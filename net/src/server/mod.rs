@@ -30,10 +30,12 @@
 //!
 //! Not here: protocols, and what to do with signals.
 
+mod descriptors;
 mod gate;
 mod model;
 mod shutdown;
 
+pub use descriptors::raise_descriptor_limit;
 pub use model::{Model, MuxKind};
 pub use shutdown::Shutdown;
 
@@ -42,7 +44,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -54,7 +56,7 @@ use futures_lite::FutureExt as _;
 use crate::mux::Ready;
 use crate::option::NoDelay;
 use crate::reactor::{self, Reactor};
-use crate::{Addr, Listener, More, Patience, Socket, Stream, create_server};
+use crate::{Addr, BACKLOG, Listener, More, Patience, Socket, Stream, create_server};
 use gate::{Gate, Place};
 
 /// A connection that was accepted, as a handler gets it.
@@ -174,6 +176,9 @@ const REFUSALS: usize = 64;
 /// How long to wait after `accept(2)` ran out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long threads may take to end when the time for their handlers is over.
+const UNWIND: Duration = Duration::from_secs(1);
+
 /// Addresses, each with a handler, and a model that runs them.
 pub struct Server {
     model: Model,
@@ -210,19 +215,26 @@ impl Server {
     /// Port 0 chooses a free one; see [`addresses`](Self::addresses).
     ///
     /// # Errors
-    /// `AddrInUse` and the like. Nothing is left behind then.
+    /// `AddrInUse` and the like, naming the address. Nothing is left behind
+    /// then.
     pub fn listen(mut self, address: &Addr, handler: impl Handler) -> io::Result<Self> {
         let loops = self.model.loops();
+        let reuse_port = loops > 1 && matches!(address, Addr::Inet(_));
         // A port shared by intent must not be shared with a stranger by
         // accident, as another server of the same user would be.
-        if loops > 1 && address.port() != Some(0) {
+        if reuse_port && address.port() != Some(0) {
             drop(create_server(address, false)?);
         }
-        let first = create_server(address, loops > 1)?;
+        let first = create_server(address, reuse_port)?;
         let address = first.sock_name()?;
         let mut sockets = vec![first];
         for _ in 1..loops {
-            sockets.push(create_server(&address, true)?);
+            sockets.push(if reuse_port {
+                create_server(&address, true)?
+            } else {
+                // Unix sockets know no shared names: the loops share the socket.
+                sockets[0].try_clone()?
+            });
         }
         self.bound.push(Bound {
             sockets,
@@ -265,7 +277,6 @@ impl Server {
                 worker.listeners.push((socket, Arc::clone(&bound.service)));
             }
         }
-        let shutdown = &self.shutdown;
         let Some(own) = workers.pop() else {
             return Ok(());
         };
@@ -277,14 +288,11 @@ impl Server {
                     let gate = Arc::clone(&gate);
                     thread::Builder::new()
                         .name(format!("loop-{}", index + 1))
-                        .spawn_scoped(scope, move || {
-                            // One loop that can't go on takes the others along,
-                            // rather than leave its listener without a server.
-                            worker.run(&gate).inspect_err(|_| shutdown.stop())
-                        })
+                        .spawn_scoped(scope, move || worker.run(&gate))
+                        .inspect_err(|_| self.shutdown.stop())
                 })
                 .collect();
-            let mut result = own.run(&gate).inspect_err(|_| shutdown.stop());
+            let mut result = own.run(&gate);
             for other in others {
                 let ended = other.and_then(|other| {
                     other
@@ -325,23 +333,17 @@ impl Worker {
             shutdown,
             listeners,
         } = self;
+        let _end = EndOfAll(&shutdown);
         let reactor = Reactor::on(model.mux().open()?)?;
-        let subscription = shutdown.subscribe(reactor.remote());
+        let _subscription = shutdown.subscribe(reactor.remote());
         let crew = Crew {
             model,
             limits,
             shutdown: &shutdown,
-            slots: Gate::new(
-                if let Model::Threads { max } = model {
-                    max.max(1)
-                } else {
-                    usize::MAX
-                },
-                usize::MAX,
-            ),
+            slots: Gate::new(model.slots(), usize::MAX),
             refusals: Gate::new(REFUSALS, usize::MAX),
         };
-        let result = reactor.block_on(async {
+        reactor.block_on(async {
             let listeners = listeners
                 .into_iter()
                 .map(|(socket, service)| Ok((Listener::new(socket)?, service)))
@@ -349,12 +351,25 @@ impl Worker {
             crew.accept_all(&listeners, gate).await?;
             drop(listeners);
             let drained = poll_fn(|context| crew.slots.poll_empty(context));
-            // Handlers that take longer are dropped with the reactor.
-            reactor::timeout(limits.drain, drained).await.ok();
+            // Handlers that take longer are dropped with their reactor: this
+            // one, or that of their thread, which is given time to do so.
+            let limit = match model {
+                Model::Threads { .. } => limits.drain.saturating_add(UNWIND),
+                _ => limits.drain,
+            };
+            reactor::timeout(limit, drained).await.ok();
             Ok(())
-        });
-        drop(subscription);
-        result?
+        })?
+    }
+}
+
+/// One loop that ends, for whatever reason, takes the others along, rather
+/// than leave its listener without a server.
+struct EndOfAll<'a>(&'a Shutdown);
+
+impl Drop for EndOfAll<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -369,6 +384,7 @@ struct Crew<'a> {
 }
 
 impl Crew<'_> {
+    /// Accepts until the server stops, and then what had connected by then.
     async fn accept_all(
         &self,
         listeners: &[(Listener, Arc<dyn Service>)],
@@ -379,58 +395,79 @@ impl Crew<'_> {
             // The place to run in comes first: without one, connections wait
             // in the backlog.
             let Some(slot) = unless_stopped(|cx| self.slots.poll_enter(cx)).await else {
-                return Ok(());
+                break;
             };
-            let accepted = unless_stopped(|cx| poll_accept_any(listeners, &turn, cx)).await;
-            let Some((accepted, service)) = accepted else {
-                return Ok(());
+            let next = unless_stopped(|cx| poll_accept_any(listeners, &turn, cx)).await;
+            let Some((accepted, service)) = next else {
+                break;
             };
-            let arrived = accepted.and_then(|socket| Ok((socket.peer_name()?, socket)));
-            match arrived {
-                Ok((peer, socket)) => {
-                    if service.verify(&peer) {
-                        match gate.enter(peer.ip()) {
-                            Some(place) => {
-                                let arrival = Arrival {
-                                    socket,
-                                    peer,
-                                    place,
-                                    slot,
-                                };
-                                self.start(service, arrival).await;
-                            }
-                            None => self.refuse(service, socket, &peer),
-                        }
-                    }
-                }
-                // The peer has gone again already.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionAborted | io::ErrorKind::NotConnected
-                    ) => {}
+            match accepted {
+                Ok(socket) => self.receive(socket, service, gate, slot),
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     service.failed(None, &Failure::Accept(error));
                     reactor::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+        // Closing a listener resets the connections that wait there. They are
+        // served instead as far as there is place; the bound is what a backlog
+        // holds, so that newcomers do not keep this going.
+        for (listener, service) in listeners {
+            for _ in 0..BACKLOG {
+                let (Some(slot), Ok(socket)) = (
+                    self.slots.enter(None),
+                    listener.socket().accept_nonblocking(),
+                ) else {
+                    break;
+                };
+                self.receive(socket, service, gate, slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a connection in, or not.
+    fn receive(&self, socket: Socket, service: &Arc<dyn Service>, gate: &Arc<Gate>, slot: Place) {
+        // Without a name, the peer has gone again already.
+        let Ok(peer) = socket.peer_name() else {
+            return;
+        };
+        if !service.verify(&peer) {
+            return;
+        }
+        match gate.enter(peer.ip()) {
+            Some(place) => {
+                let arrival = Arrival {
+                    socket,
+                    peer,
+                    place,
+                };
+                self.start(service, arrival, slot);
+            }
+            None => self.refuse(service, socket, &peer),
+        }
     }
 
     /// The step in which models differ: who runs the handler?
-    async fn start(&self, service: &Arc<dyn Service>, arrival: Arrival) {
+    fn start(&self, service: &Arc<dyn Service>, arrival: Arrival, slot: Place) {
         let service = Arc::clone(service);
-        let patience = self.limits.patience;
+        let limits = self.limits;
         match self.model {
-            Model::Sequential => arrival.serve(service, patience).await,
-            Model::Events { .. } | Model::Cores { .. } => {
-                reactor::spawn(arrival.serve(service, patience));
+            Model::Sequential | Model::Events { .. } | Model::Cores { .. } => {
+                reactor::spawn(async move {
+                    arrival.serve(service, limits.patience).await;
+                    drop(slot);
+                });
             }
             Model::Threads { .. } => {
                 let shutdown = self.shutdown.clone();
                 let peer = arrival.peer.clone();
                 let reporter = Arc::clone(&service);
-                let run = move || serve_alone(arrival, service, patience, &shutdown);
+                let run = move || {
+                    serve_alone(arrival, service, limits, &shutdown);
+                    drop(slot);
+                };
                 if let Err(error) = thread::Builder::new().name("connection".into()).spawn(run) {
                     reporter.failed(Some(&peer), &Failure::Error(error));
                 }
@@ -457,22 +494,39 @@ impl Crew<'_> {
 }
 
 /// Runs a handler in a reactor of its own, on a thread of its own.
-fn serve_alone(
-    arrival: Arrival,
-    service: Arc<dyn Service>,
-    patience: Patience,
-    shutdown: &Shutdown,
-) {
+fn serve_alone(arrival: Arrival, service: Arc<dyn Service>, limits: Limits, shutdown: &Shutdown) {
     let reporter = Arc::clone(&service);
     let peer = arrival.peer.clone();
     let run = || {
         let reactor = Reactor::on(MuxKind::Poll.open()?)?;
         let _subscription = shutdown.subscribe(reactor.remote());
-        reactor.block_on(arrival.serve(service, patience))
+        let out_of_time = async {
+            unless_stopped(|_| Poll::<()>::Pending).await;
+            reactor::sleep(limits.drain).await;
+        };
+        reactor.block_on(arrival.serve(service, limits.patience).or(out_of_time))
     };
     if let Err(error) = run() {
         reporter.failed(Some(&peer), &Failure::Error(error));
     }
+}
+
+/// Whether an error of `accept(2)` is about the connection that would have
+/// been the next, which is gone now, and not about the listener or the process.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENOPROTOOPT
+                | libc::ENETDOWN
+                | libc::ENETUNREACH
+                | libc::EHOSTDOWN
+                | libc::EHOSTUNREACH
+                | libc::ENONET
+        )
+    )
 }
 
 /// Waits for something, or for the reactor to be stopped: `None` then.
@@ -510,13 +564,11 @@ struct Arrival {
     socket: Socket,
     peer: Addr,
     place: Place,
-    slot: Place,
 }
 
 impl Arrival {
     /// Runs the handler to its end, whatever that is.
     async fn serve(self, service: Arc<dyn Service>, patience: Patience) {
-        let _slot = self.slot;
         let peer = self.peer.clone();
         let connection = Stream::from_nonblocking(self.socket, Ready::WRITE).map(|stream| {
             // Replies go out at once. Unix sockets have no such option.
@@ -553,6 +605,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A [`Handler`] behind a pointer, so that one server can have several kinds.
+/// What panics in it ends a connection at most, never a loop.
 trait Service: Send + Sync {
     fn serve(
         self: Arc<Self>,
@@ -572,14 +625,18 @@ impl<H: Handler> Service for H {
     }
 
     fn verify(&self, peer: &Addr) -> bool {
-        Handler::verify(self, peer)
+        catch_unwind(AssertUnwindSafe(|| Handler::verify(self, peer))).unwrap_or_else(|panic| {
+            Service::failed(self, Some(peer), &Failure::Panic(message(panic.as_ref())));
+            false
+        })
     }
 
     fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
-        Handler::failed(self, peer, failure);
+        // Who fails to report a failure has nobody left to report to.
+        catch_unwind(AssertUnwindSafe(|| Handler::failed(self, peer, failure))).ok();
     }
 
     fn busy(&self) -> &'static [u8] {
-        Handler::busy(self)
+        catch_unwind(AssertUnwindSafe(|| Handler::busy(self))).unwrap_or_default()
     }
 }

@@ -58,6 +58,16 @@ impl Model {
         }
     }
 
+    /// How many handlers of one loop run at a time. The limit on connections
+    /// is another matter: whom that one stops is refused and does not wait.
+    pub(crate) fn slots(self) -> usize {
+        match self {
+            Self::Sequential => 1,
+            Self::Threads { max } => max.max(1),
+            Self::Events { .. } | Self::Cores { .. } => usize::MAX,
+        }
+    }
+
     /// How the accepting loops wait.
     pub(crate) fn mux(self) -> MuxKind {
         match self {
