@@ -1,0 +1,192 @@
+//! Data connections: how they come about, and with whom.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use hythe_net::option::ReuseAddr;
+use hythe_net::reactor::timeout;
+use hythe_net::{Addr, Kind, Listener, Socket, Stream};
+
+/// How many connections may knock before one is let in. One is expected; the
+/// others are strangers, who should not be able to keep it out.
+const BACKLOG: i32 = 16;
+
+/// Ports below are those of well-known services, which nobody may have us
+/// connect to (RFC 2577 section 3).
+const FIRST_PORT: u16 = 1024;
+
+/// How the next data connection is to come about.
+#[derive(Debug, Default)]
+pub(super) enum Data {
+    /// Nobody has said.
+    #[default]
+    Unknown,
+    /// The client connects here.
+    Passive(Listener),
+    /// We connect there.
+    Active(SocketAddr),
+}
+
+/// The two ends of the control connection, which those of a data connection
+/// must match: the kernel's word, not the peer's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    pub(super) local: SocketAddr,
+    pub(super) peer: SocketAddr,
+}
+
+impl Ends {
+    /// `None` for what is not an Internet connection.
+    pub(super) fn of(stream: &Stream) -> Option<Self> {
+        let socket = stream.socket();
+        Some(Self {
+            local: internet(&socket.sock_name().ok()?)?,
+            peer: internet(&socket.peer_name().ok()?)?,
+        })
+    }
+
+    /// Where `address`, which the client gave, leads to; `None` unless that is
+    /// the client itself, at a port that can be its own (RFC 2577: no bounce).
+    pub(super) fn claimed(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let own = address.ip().to_canonical() == self.peer.ip() && address.port() >= FIRST_PORT;
+        // The peer's address has the zone, too, if it needs one.
+        own.then(|| with_port(self.peer, address.port()))
+    }
+}
+
+/// An IPv4 client of a dual-stack listener has IPv4 addresses.
+fn internet(address: &Addr) -> Option<SocketAddr> {
+    match address {
+        Addr::Inet(SocketAddr::V6(v6)) => match v6.ip().to_ipv4_mapped() {
+            Some(ip) => Some((ip, v6.port()).into()),
+            None => Some((*v6).into()),
+        },
+        Addr::Inet(v4) => Some(*v4),
+        Addr::Unix(_) => None,
+    }
+}
+
+fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
+    address.set_port(port);
+    address
+}
+
+/// Listens on the address that the client knows already, on a port that nobody
+/// can guess.
+///
+/// # Errors
+/// `AddrInUse` if no port of the range is free.
+pub(super) fn listen(
+    local: SocketAddr,
+    ports: Option<&RangeInclusive<u16>>,
+) -> io::Result<(Listener, u16)> {
+    let Some(ports) = ports else {
+        return listen_on(with_port(local, 0)); // the kernel's choice is random, too
+    };
+    let count = ports.len() as u64;
+    // The standard library seeds its hashers from the kernel's randomness.
+    let start = RandomState::new().hash_one(());
+    for step in 0..count {
+        let port = u64::from(*ports.start()) + (start % count + step) % count;
+        match listen_on(with_port(local, port as u16)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            result => return result,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<(Listener, u16)> {
+    let address = Addr::from(address);
+    let socket = Socket::new(address.domain(), Kind::STREAM)?;
+    // A port of the range can be used again as soon as its transfer is over.
+    socket.set(ReuseAddr(true))?;
+    socket.bind(&address)?;
+    socket.listen(BACKLOG)?;
+    let port = socket.sock_name()?.port().unwrap_or(0);
+    Ok((Listener::new(socket)?, port))
+}
+
+impl Data {
+    /// Brings the connection about.
+    ///
+    /// # Errors
+    /// `TimedOut` and whatever else can go wrong with a connection.
+    pub(super) async fn open(self, ends: Ends, deadline: Duration) -> io::Result<Stream> {
+        match self {
+            Self::Unknown => Err(io::ErrorKind::NotConnected.into()),
+            Self::Passive(listener) => timeout(deadline, accept(&listener, ends.peer)).await?,
+            Self::Active(address) => {
+                let source = with_port(ends.local, 0).into();
+                Stream::connect(&address.into(), Some(&source), deadline).await
+            }
+        }
+    }
+}
+
+/// Lets the client in, and nobody else: whoever guesses the port must not get
+/// the file (RFC 2577 section 7).
+async fn accept(listener: &Listener, peer: SocketAddr) -> io::Result<Stream> {
+    loop {
+        match listener.accept().await {
+            Ok(stream) if is_from(&stream, peer) => return Ok(stream),
+            Ok(_stranger) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_from(stream: &Stream, peer: SocketAddr) -> bool {
+    let address = stream.socket().peer_name();
+    address.is_ok_and(|address| address.ip() == Some(peer.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_clients_own_unprivileged_ports_are_believed() {
+        let ends = |peer: &str| Ends {
+            local: "127.0.0.1:21".parse().unwrap(),
+            peer: peer.parse().unwrap(),
+        };
+        let claim = |peer, address: &str| {
+            let claimed = ends(peer).claimed(address.parse().unwrap());
+            claimed.map(|address| address.to_string())
+        };
+        for (peer, address, expected) in [
+            ("10.0.0.1:5000", "10.0.0.1:1024", Some("10.0.0.1:1024")),
+            ("10.0.0.1:5000", "10.0.0.1:1023", None),
+            ("10.0.0.1:5000", "10.0.0.2:5000", None),
+            (
+                "10.0.0.1:5000",
+                "[::ffff:10.0.0.1]:5000",
+                Some("10.0.0.1:5000"),
+            ),
+            ("10.0.0.1:5000", "[::1]:5000", None),
+            (
+                "[fe80::1%3]:5000",
+                "[fe80::1]:6000",
+                Some("[fe80::1%3]:6000"),
+            ),
+        ] {
+            assert_eq!(
+                claim(peer, address).as_deref(),
+                expected,
+                "{peer} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let address = "[::ffff:127.0.0.1]:21".parse().unwrap();
+        assert_eq!(internet(&address), "127.0.0.1:21".parse().ok());
+        assert_eq!(internet(&"unix:@x".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! Listings, made while they are sent.
+
+use std::io;
+
+use hythe_wire::ftp::{Entry as Shown, Facts, Kind, write_facts, write_ls};
+
+use crate::share::{Entry, Listing, Meta, Pieces};
+
+/// How an entry is written down.
+#[derive(Clone, Debug)]
+pub(super) enum Style {
+    /// As `ls -l` does, at this time in Unix seconds.
+    Long(i64),
+    /// Its name alone, with this before it.
+    Names(Vec<u8>),
+    /// As facts (RFC 3659 section 7).
+    Facts(Facts),
+}
+
+impl Style {
+    /// Appends one entry, with its line end.
+    pub(super) fn write(&self, name: &[u8], meta: &Meta, out: &mut Vec<u8>) {
+        self.write_shown(name, meta, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends one entry without a line end.
+    pub(super) fn write_shown(&self, name: &[u8], meta: &Meta, out: &mut Vec<u8>) {
+        let unique = format!("{:x}-{:x}", meta.device, meta.inode);
+        let mut shown = Shown {
+            kind: if meta.is_folder() {
+                Kind::Folder
+            } else {
+                Kind::File
+            },
+            size: Some(meta.size),
+            modified: Some(meta.modified.secs),
+            mode: Some((meta.mode & 0o777) as u16),
+            perm: Some(perm(meta)),
+            unique: Some(unique.as_bytes()),
+            name,
+        };
+        match self {
+            Self::Long(now) => write_ls(out, &shown, *now),
+            Self::Names(prefix) => {
+                out.extend_from_slice(prefix);
+                // What would end the line, or a string in somebody's C.
+                let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+                out.extend(
+                    name.iter()
+                        .map(|byte| if breaks(byte) { b'?' } else { *byte }),
+                );
+            }
+            Self::Facts(facts) => {
+                if meta.is_folder() {
+                    shown.size = None; // what the disk says of a folder means nothing
+                }
+                write_facts(out, &shown, *facts);
+            }
+        }
+    }
+}
+
+/// What may be done (RFC 3659 section 7.5.5): a file retrieved, a folder
+/// entered and listed.
+fn perm(meta: &Meta) -> &'static [u8] {
+    if meta.is_folder() { b"el" } else { b"r" }
+}
+
+/// Which entries of a folder are shown.
+#[derive(Clone, Debug)]
+pub(super) struct Filter {
+    /// Those whose names begin with a dot, too.
+    pub(super) hidden: bool,
+    /// Only those whose names match this pattern.
+    pub(super) pattern: Option<Box<[u8]>>,
+}
+
+impl Filter {
+    fn shows(&self, entry: &Entry) -> bool {
+        let matches = |pattern: &[u8]| matches(pattern, &entry.name);
+        (self.hidden || !entry.hidden()) && self.pattern.as_deref().is_none_or(matches)
+    }
+}
+
+/// A folder's entries, one per line.
+#[derive(Debug)]
+pub(super) struct Folder {
+    listing: Listing,
+    filter: Filter,
+    style: Style,
+    batch: Vec<Entry>,
+}
+
+impl Folder {
+    pub(super) fn new(listing: Listing, filter: Filter, style: Style) -> Self {
+        Self {
+            listing,
+            filter,
+            style,
+            batch: Vec::new(),
+        }
+    }
+}
+
+impl Pieces for Folder {
+    /// A batch is a piece, so that the first lines are on their way early.
+    fn piece(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        self.batch.clear();
+        let more = self.listing.next_batch(&mut self.batch)?;
+        for entry in self.batch.iter().filter(|entry| self.filter.shows(entry)) {
+            self.style.write(&entry.name, &entry.meta, out);
+        }
+        Ok(more)
+    }
+}
+
+/// Whether `name` is what `pattern` stands for, with `*` for anything and `?`
+/// for one byte. The work is bounded by the product of their lengths: a
+/// mismatch takes back the last `*` only, since the earlier ones could not do
+/// better.
+pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut last_star = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                last_star = Some((p + 1, n));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((after_star, taken)) = last_star else {
+                    return false;
+                };
+                // Let the star take one byte more.
+                last_star = Some((after_star, taken + 1));
+                (p, n) = (after_star, taken + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+/// Whether a name is a pattern.
+pub(super) fn is_pattern(name: &[u8]) -> bool {
+    name.contains(&b'*') || name.contains(&b'?')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*", "", true),
+            ("*.txt", "a.txt", true),
+            ("*.txt", "a.txt.gz", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxaxx", false),
+            ("", "", true),
+            ("", "a", false),
+            ("a*", "ba", false),
+            ("中*", "中文", true),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_stars_takes_no_longer_than_its_length_times_the_names() {
+        let pattern = [&b"*a".repeat(120)[..], b"b"].concat();
+        assert!(!matches(&pattern, &[b'a'; 255]));
+    }
+}
