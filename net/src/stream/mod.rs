@@ -183,6 +183,11 @@ impl Stream {
         self.socket.peek(&mut [0]).is_ok_and(|bytes| bytes > 0)
     }
 
+    /// How long the peer may take.
+    pub fn patience(&self) -> Patience {
+        self.patience.get()
+    }
+
     /// Sets how long the peer may take from now on, and starts anew.
     pub fn set_patience(&self, patience: Patience) {
         self.patience.set(patience);

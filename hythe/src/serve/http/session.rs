@@ -213,7 +213,8 @@ impl Session {
     async fn read_head(&self, input: &mut Vec<u8>) -> Result<bool, Trouble> {
         let stream = self.stream();
         let mut searched = 0;
-        stream.set_deadline(stream.now().checked_add(HEAD_TIME));
+        let limit = HEAD_TIME.min(stream.patience().idle);
+        stream.set_deadline(stream.now().checked_add(limit));
         while head_end(input, searched).is_none() {
             check_partial(input)?;
             searched = input.len();
