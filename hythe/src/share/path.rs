@@ -50,6 +50,8 @@ pub enum BadPath {
     /// A separator inside a name: `%2F`, or a backslash, which clients on
     /// Windows would read as one.
     Separator,
+    /// A control byte in the path of a URL.
+    Control,
     /// One name was wanted, and this is empty, `.` or `..`.
     NotAName,
     /// A name of more than [`NAME_LIMIT`] bytes.
@@ -69,13 +71,14 @@ impl RelPath {
     /// slash or a dot segment at its end.
     ///
     /// Escapes are decoded once; then dot segments are resolved, never past the
-    /// root, and repeated slashes collapse. Control bytes other than NUL are
-    /// let through because files have them in their names; whoever prints a
-    /// name escapes it. Names with a backslash cannot be reached by URL.
+    /// root, and repeated slashes collapse. Names with a backslash or a control
+    /// byte cannot be reached by URL: programs between here and the file would
+    /// read other things in them. A line feed is let through, since files that
+    /// people really have contain it; whoever prints a name escapes it.
     ///
     /// # Errors
-    /// [`BadPath`] for a broken escape, a NUL, an encoded slash, a backslash,
-    /// or something too long.
+    /// [`BadPath`] for a broken escape, an encoded slash, a backslash, a
+    /// control byte, or something too long.
     pub fn from_url_path(raw: &[u8]) -> Result<(Self, bool), BadPath> {
         let mut path = Self::root();
         let mut folder = true;
@@ -84,10 +87,24 @@ impl RelPath {
             if name.contains(&b'/') || name.contains(&b'\\') {
                 return Err(BadPath::Separator);
             }
+            if name
+                .iter()
+                .any(|&byte| byte != 0 && is_refused_control(byte))
+            {
+                return Err(BadPath::Control);
+            }
             path.step(&name)?;
             folder = matches!(name.as_slice(), b"" | b"." | b"..");
         }
         Ok((path, folder))
+    }
+
+    /// Whether [`from_url_path`](Self::from_url_path) would take this path.
+    pub fn fits_url(&self) -> bool {
+        !self
+            .0
+            .iter()
+            .any(|&byte| byte == b'\\' || is_refused_control(byte))
     }
 
     /// Reads a Gopher selector: no escapes, the leading slash is optional.
@@ -254,12 +271,18 @@ impl fmt::Display for RelPath {
     }
 }
 
+/// Control bytes that no path of a URL may have.
+fn is_refused_control(byte: u8) -> bool {
+    byte.is_ascii_control() && byte != b'\n'
+}
+
 impl fmt::Display for BadPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Escape => "the path has a % without two hexadecimal digits after it",
             Self::Nul => "the path has a NUL byte",
             Self::Separator => "a name in the path has a slash or backslash in it",
+            Self::Control => "the path has a control character",
             Self::NotAName => "a name cannot be empty, \".\" or \"..\"",
             Self::NameTooLong => "a name in the path is too long",
             Self::TooLong => "the path is too long",
@@ -304,6 +327,10 @@ mod tests {
             (b"/...", Ok(b"...")),
             (b"/a./b. ", Ok(b"a./b. ")),
             (b"/a%0Ab", Ok(b"a\nb")),
+            (b"/a%0D%0Ab", Err(BadPath::Control)),
+            (b"/a%01", Err(BadPath::Control)),
+            (b"/a%1b[2J", Err(BadPath::Control)),
+            (b"/a%7f", Err(BadPath::Control)),
             (b"/100%25", Ok(b"100%")),
             (b"/%ff%fe", Ok(b"\xff\xfe")),
             (b"/%20%22%23", Ok(b" \"#")),
@@ -435,8 +462,8 @@ mod tests {
                     prop_assert_eq!(read_folder, folder || path.is_root());
                 }
                 Err(error) => {
-                    prop_assert_eq!(error, BadPath::Separator);
-                    prop_assert!(path.as_bytes().contains(&b'\\'));
+                    prop_assert!(matches!(error, BadPath::Separator | BadPath::Control));
+                    prop_assert!(!path.fits_url());
                 }
             }
         }

@@ -31,11 +31,10 @@ fn visible(character: char) -> char {
 }
 
 /// The URL of an entry of `folder`: its path from the root of the share, as
-/// percent-encoded bytes. `None` for what no URL can name: a path that is too
-/// long, or a backslash, which [`RelPath::from_url_path`] refuses.
+/// percent-encoded bytes. `None` for what no URL can name.
 pub(super) fn href(folder: &RelPath, entry: &Entry) -> Option<String> {
     let path = folder.join(&entry.name).ok()?;
-    if path.as_bytes().contains(&b'\\') {
+    if !path.fits_url() {
         return None;
     }
     let mut href = String::new();
