@@ -224,7 +224,11 @@ impl Args {
             protocols.push("http");
         }
         if let Some(address) = self.resolve("ftp", &self.ftp)? {
-            let config = FtpConfig { passive_ports: self.passive_ports.clone() };
+            let config = FtpConfig {
+                passive_ports: self.passive_ports.clone(),
+                patience: self.limits().patience,
+                ..FtpConfig::default()
+            };
             let handler = Ftp::new(view.clone(), config);
             server = server.listen(&address, handler).map_err(taken("ftp", &address))?;
             protocols.push("ftp");
