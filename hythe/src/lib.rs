@@ -1,4 +1,6 @@
 //! Serve a folder over HTTP, FTP and Gopher.
 #![forbid(unsafe_code)]
+pub mod cli;
+pub mod serve;
 pub mod share;
 pub mod web;
