@@ -12,7 +12,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Command;
+use clap::builder::Resettable;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, Command, Id};
 use toml::{Table, Value};
 
 use super::failure::{Exit, Failure, cause};
@@ -20,50 +22,114 @@ use super::failure::{Exit, Failure, cause};
 /// Gives the flags of every subcommand the defaults that the file named among
 /// `arguments`, or in the environment, has for them.
 pub(super) fn apply(command: Command, arguments: &[OsString]) -> Result<Command, Failure> {
-    let Some(path) = named(&command, arguments) else { return Ok(command) };
+    let Some(path) = named(&command, arguments) else {
+        return Ok(command);
+    };
     let shown = path.display();
     let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::new(Exit::of(&error), format!("cannot read {shown}: {}", cause(&error)))
+        Failure::new(
+            Exit::of(&error),
+            format!("cannot read {shown}: {}", cause(&error)),
+        )
     })?;
     let table: Table = text.parse().map_err(|error: toml::de::Error| {
-        Failure::new(Exit::Usage, format!("{shown} is not TOML: {}", error.to_string().trim_end()))
+        Failure::new(
+            Exit::Usage,
+            format!("{shown} is not TOML: {}", error.to_string().trim_end()),
+        )
     })?;
-    table.into_iter().try_fold(command, |command, (key, value)| {
-        let values = texts(&value).ok_or_else(|| {
-            let text = format!("{shown}: `{key}` needs a string, a number, true or false");
-            Failure::new(Exit::Usage, text)
-        })?;
-        set_default(command, &key, &values).ok_or_else(|| {
-            let text = format!("{shown}: there is no option `{key}`; see hythe serve --help");
-            Failure::new(Exit::Usage, text)
+    table
+        .into_iter()
+        .try_fold(command, |command, (key, value)| {
+            let wrong = |text| Failure::new(Exit::Usage, format!("{shown}: `{key}` {text}"));
+            let values = texts(&value)
+                .ok_or_else(|| wrong("needs a string, a number, true or false".to_owned()))?;
+            set_default(command, &key, &values).map_err(wrong)
         })
-    })
 }
 
 /// The file named by `--config`, found before the rest is understood.
 fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
-    let matches = command.clone().ignore_errors(true).try_get_matches_from(arguments).ok()?;
+    let matches = command
+        .clone()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments)
+        .ok()?;
     let (_, inner) = matches.subcommand()?;
     inner.get_one::<PathBuf>("config").cloned()
 }
 
 /// The command with this default set wherever a subcommand has such a flag;
-/// `None` if none has.
-fn set_default(mut command: Command, long: &str, values: &[String]) -> Option<Command> {
-    let mut known = false;
-    let names: Vec<String> =
-        command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
-    for name in names {
-        command = command.mut_subcommand(name, |inner| {
-            let argument = inner.get_arguments().find(|argument| argument.get_long() == Some(long));
-            let Some(id) = argument.map(|argument| argument.get_id().clone()) else {
-                return inner;
-            };
-            known = true;
-            inner.mut_arg(id, |argument| argument.default_values(values.to_vec()))
+/// else what is wrong with it.
+fn set_default(mut command: Command, long: &str, values: &[String]) -> Result<Command, String> {
+    let flags: Vec<(String, Id)> = command
+        .get_subcommands()
+        .filter_map(|inner| {
+            let flag = inner
+                .get_arguments()
+                .find(|flag| flag.get_long() == Some(long))?;
+            Some(
+                check(inner, flag, values)
+                    .map(|()| (inner.get_name().into(), flag.get_id().clone())),
+            )
+        })
+        .collect::<Result<_, _>>()?;
+    if flags.is_empty() {
+        return Err("is not an option; see hythe serve --help".into());
+    }
+    for (inner, id) in flags {
+        command = command.mut_subcommand(inner, |inner| {
+            inner.mut_arg(id, |flag| flag.default_values(values.to_vec()))
         });
     }
-    known.then_some(command)
+    Ok(command)
+}
+
+/// Whether a flag takes these values: a default is trusted by the parser, who
+/// could not say either which file it stands in.
+fn check(command: &Command, flag: &Arg, values: &[String]) -> Result<(), String> {
+    let [value] = values else {
+        return match flag.get_action() {
+            ArgAction::Append => values
+                .iter()
+                .try_for_each(|value| check_one(command, flag, value)),
+            _ => Err("takes one value, not a list".into()),
+        };
+    };
+    check_one(command, flag, value)
+}
+
+fn check_one(command: &Command, flag: &Arg, value: &str) -> Result<(), String> {
+    if !flag.get_action().takes_values() {
+        return match value {
+            "true" | "false" => Ok(()),
+            _ => Err(format!("is true or false, not '{value}'")),
+        };
+    }
+    let typed = format!("--{}={value}", flag.get_long().unwrap_or_default());
+    // What the variables hold is not this file's fault.
+    let command = command.clone().mut_args(|flag| flag.env(Resettable::Reset));
+    match command
+        .clone()
+        .try_get_matches_from([command.get_name(), &typed])
+    {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::InvalidValue | ErrorKind::ValueValidation
+            ) =>
+        {
+            // The first paragraph; the next is about --help.
+            let text = error.to_string();
+            let text = text.split("\n\n").next().unwrap_or_default();
+            let words: Vec<_> = text
+                .trim_start_matches("error:")
+                .split_whitespace()
+                .collect();
+            Err(format!("has an {}", words.join(" ")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {

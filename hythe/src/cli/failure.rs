@@ -1,7 +1,7 @@
 //! How a command fails: what is said, and the exit status.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// The exit statuses, as promised to scripts.
@@ -48,7 +48,8 @@ impl Failure {
     pub(super) fn report(self) -> ExitCode {
         match self {
             Self::Told(exit, text) => {
-                eprintln!("hythe: {text}");
+                // `eprintln` panics where standard error is closed.
+                writeln!(io::stderr(), "hythe: {text}").ok();
                 ExitCode::from(exit as u8)
             }
             Self::Parser(error) => {

@@ -1,9 +1,27 @@
 //! Where log lines go: standard error, as text or as JSON.
+//!
+//! Text is for people, a line each, and no line holds a control character,
+//! whoever it came from:
+//!
+//! ```text
+//! 2026-11-20T15:58:00Z http 127.0.0.1:55278 GET /nums.txt 206 298
+//! 2026-11-20T15:58:02Z ftp 127.0.0.1:55280 RETR "/two words" 226 17
+//! 2026-11-20T15:58:03Z warning: cannot read path=/broken error=input/output error
+//! ```
 
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 
 use clap::ValueEnum;
+use jiff::Timestamp;
+use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::serve::log::ACCESS;
 
 /// What the log looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -18,13 +36,97 @@ pub(super) enum Log {
 
 /// Sends log lines to standard error from now on.
 pub(super) fn start(log: Log) {
+    let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_max_level(LevelFilter::INFO)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(colour && io::stderr().is_terminal())
+        // Whoever closes standard error wants no log, not even one of that.
+        .log_internal_errors(false);
     match log {
-        Log::Text => builder.init(),
-        Log::Json => builder.json().flatten_event(true).init(),
+        Log::Text => builder.event_format(Line).init(),
+        // What `tracing` calls a target would be a second one beside ours.
+        Log::Json => builder.json().flatten_event(true).with_target(false).init(),
         Log::Off => {}
+    }
+}
+
+/// The form of a text line.
+struct Line;
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{:.0}", Timestamp::now())?;
+        let (colour, word) = match *event.metadata().level() {
+            Level::ERROR => ("\x1b[31m", " error:"),
+            Level::WARN => ("\x1b[33m", " warning:"),
+            _ => ("", ""),
+        };
+        if writer.has_ansi_escapes() && !word.is_empty() {
+            write!(writer, "{colour}{word}\x1b[0m")?;
+        } else {
+            writer.write_str(word)?;
+        }
+        let named = event.metadata().target() != ACCESS;
+        event.record(&mut Fields {
+            writer: writer.by_ref(),
+            named,
+        });
+        writer.write_char('\n')
+    }
+}
+
+/// Writes what an event holds, each after a space. The fields of the access
+/// log are always the same and need no names.
+struct Fields<'a> {
+    writer: Writer<'a>,
+    named: bool,
+}
+
+impl Fields<'_> {
+    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        // Writing into memory does not fail.
+        self.writer.write_char(' ').ok();
+        if self.named && field.name() != "message" {
+            write!(self.writer, "{}=", field.name()).ok();
+        }
+        // Of the peer's words only the target can have spaces in it.
+        let quoted = field.name() == "target" && value.to_string().contains([' ', '"']);
+        if quoted {
+            write!(Printable(&mut self.writer), "\"{value}\"").ok();
+        } else {
+            write!(Printable(&mut self.writer), "{value}").ok();
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.write(field, format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.write(field, format_args!("{value:?}"));
+    }
+}
+
+/// Passes text on, with escapes for what would end a line or drive a terminal.
+struct Printable<'a, 'b>(&'a mut Writer<'b>);
+
+impl fmt::Write for Printable<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|letter| match letter {
+            '"' | '\'' | '\\' => self.0.write_char(letter),
+            _ => write!(self.0, "{}", letter.escape_debug()),
+        })
     }
 }

@@ -18,7 +18,12 @@ pub use failure::{Exit, Failure};
 
 /// Move files between machines, with whatever is on the other end.
 #[derive(Debug, Parser)]
-#[command(name = "hythe", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "hythe",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 struct Cli {
     /// Read further options from a TOML file, named as their flags are.
     #[arg(long, global = true, env = "HYTHE_CONFIG", value_name = "FILE")]
@@ -65,12 +70,16 @@ mod tests {
         let command = Cli::command();
         for subcommand in command.get_subcommands() {
             for argument in subcommand.get_arguments() {
-                let Some(long) = argument.get_long() else { continue };
+                let Some(long) = argument.get_long() else {
+                    continue;
+                };
                 if matches!(long, "help" | "version") {
                     continue;
                 }
                 let variable = format!("HYTHE_{}", long.to_uppercase().replace('-', "_"));
-                let actual = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                let actual = argument
+                    .get_env()
+                    .map(|name| name.to_string_lossy().into_owned());
                 assert_eq!(actual, Some(variable));
             }
         }

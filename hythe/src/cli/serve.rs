@@ -32,23 +32,44 @@ pub(super) struct Args {
     path: PathBuf,
 
     /// Where to serve HTTP: a port, HOST:PORT, or `off`; port 0 picks a free one
-    #[arg(long, env = "HYTHE_HTTP", default_value = "8000", value_name = "[HOST:]PORT",
-          help_heading = "Where to listen")]
+    #[arg(
+        long,
+        env = "HYTHE_HTTP",
+        default_value = "8000",
+        value_name = "[HOST:]PORT",
+        help_heading = "Where to listen"
+    )]
     http: Listen,
 
     /// Where to serve FTP
-    #[arg(long, env = "HYTHE_FTP", default_value = "2121", value_name = "[HOST:]PORT",
-          help_heading = "Where to listen")]
+    #[arg(
+        long,
+        env = "HYTHE_FTP",
+        default_value = "2121",
+        value_name = "[HOST:]PORT",
+        help_heading = "Where to listen"
+    )]
     ftp: Listen,
 
     /// Where to serve Gopher
-    #[arg(long, env = "HYTHE_GOPHER", default_value = "7070", value_name = "[HOST:]PORT",
-          help_heading = "Where to listen")]
+    #[arg(
+        long,
+        env = "HYTHE_GOPHER",
+        default_value = "7070",
+        value_name = "[HOST:]PORT",
+        help_heading = "Where to listen"
+    )]
     gopher: Listen,
 
     /// Host for ports given without one; `0.0.0.0` or `::` for the network
-    #[arg(short, long, env = "HYTHE_BIND", default_value = "127.0.0.1", value_name = "HOST",
-          help_heading = "Where to listen")]
+    #[arg(
+        short,
+        long,
+        env = "HYTHE_BIND",
+        default_value = "127.0.0.1",
+        value_name = "HOST",
+        help_heading = "Where to listen"
+    )]
     bind: String,
 
     /// Ports for passive FTP data connections [default: any free port]
@@ -57,7 +78,12 @@ pub(super) struct Args {
     passive_ports: Option<RangeInclusive<u16>>,
 
     /// What a visitor without an account may do
-    #[arg(long, env = "HYTHE_ALLOW", default_value = "read", help_heading = "What to show")]
+    #[arg(
+        long,
+        env = "HYTHE_ALLOW",
+        default_value = "read",
+        help_heading = "What to show"
+    )]
     allow: Allow,
 
     /// Show a folder's index.html in place of the folder
@@ -72,7 +98,12 @@ pub(super) struct Args {
     trust_content: bool,
 
     /// Who runs the sessions
-    #[arg(long, env = "HYTHE_MODEL", default_value = "cores", help_heading = "How to serve")]
+    #[arg(
+        long,
+        env = "HYTHE_MODEL",
+        default_value = "cores",
+        help_heading = "How to serve"
+    )]
     model: ModelName,
 
     /// How event loops wait [default: epoll-edge]
@@ -95,7 +126,12 @@ pub(super) struct Args {
     idle: u32,
 
     /// Access and event log on standard error
-    #[arg(long, env = "HYTHE_LOG", default_value = "text", help_heading = "How to serve")]
+    #[arg(
+        long,
+        env = "HYTHE_LOG",
+        default_value = "text",
+        help_heading = "How to serve"
+    )]
     log: Log,
 }
 
@@ -166,7 +202,10 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 fn parse_count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "give a number from 1 on".into())
+    text.parse()
+        .ok()
+        .filter(|&count| count > 0)
+        .ok_or_else(|| "give a number from 1 on".into())
 }
 
 impl Args {
@@ -182,7 +221,9 @@ impl Args {
                 Err(Failure::new(Exit::Usage, text))
             }
             ModelName::Sequential => Ok(Model::Sequential),
-            ModelName::Threads => Ok(Model::Threads { max: self.max_connections }),
+            ModelName::Threads => Ok(Model::Threads {
+                max: self.max_connections,
+            }),
             ModelName::Events => Ok(Model::Events { mux }),
             ModelName::Cores => match Model::cores() {
                 Model::Cores { count, .. } => Ok(Model::Cores { count, mux }),
@@ -196,15 +237,23 @@ impl Args {
         Limits {
             max: self.max_connections,
             max_per_address: self.max_per_address,
-            patience: Patience { idle, ..Patience::default() },
+            patience: Patience {
+                idle,
+                ..Patience::default()
+            },
             ..Limits::default()
         }
     }
 
     fn view(&self) -> Result<View, Failure> {
         let share = Share::open(&self.path).map_err(|error| {
-            let path = self.path.display();
-            Failure::new(Exit::of(&error), format!("cannot share {path}: {}", cause(&error)))
+            let text = match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                    format!("cannot share {}: {}", self.path.display(), cause(&error))
+                }
+                _ => error.to_string(),
+            };
+            Failure::new(Exit::of(&error), text)
         })?;
         Ok(share.view(match self.allow {
             Allow::None => Access::None,
@@ -218,9 +267,14 @@ impl Args {
         let mut server = Server::new(self.model()?).limits(self.limits());
         let mut protocols = Vec::new();
         if let Some(address) = self.resolve("http", &self.http)? {
-            let config = HttpConfig { index: self.index, trust_content: self.trust_content };
+            let config = HttpConfig {
+                index: self.index,
+                trust_content: self.trust_content,
+            };
             let handler = Http::new(view.clone(), config);
-            server = server.listen(&address, handler).map_err(taken("http", &address))?;
+            server = server
+                .listen(&address, handler)
+                .map_err(taken("http", &self.http, &address))?;
             protocols.push("http");
         }
         if let Some(address) = self.resolve("ftp", &self.ftp)? {
@@ -230,12 +284,18 @@ impl Args {
                 ..FtpConfig::default()
             };
             let handler = Ftp::new(view.clone(), config);
-            server = server.listen(&address, handler).map_err(taken("ftp", &address))?;
+            server = server
+                .listen(&address, handler)
+                .map_err(taken("ftp", &self.ftp, &address))?;
             protocols.push("ftp");
         }
         if let Some(address) = self.resolve("gopher", &self.gopher)? {
             let handler = Gopher::new(view.clone(), None);
-            server = server.listen(&address, handler).map_err(taken("gopher", &address))?;
+            server = server.listen(&address, handler).map_err(taken(
+                "gopher",
+                &self.gopher,
+                &address,
+            ))?;
             protocols.push("gopher");
         }
         if protocols.is_empty() {
@@ -246,10 +306,16 @@ impl Args {
     }
 
     fn resolve(&self, flag: &str, listen: &Listen) -> Result<Option<Addr>, Failure> {
-        let Listen::At { host, port } = listen else { return Ok(None) };
+        let Listen::At { host, port } = listen else {
+            return Ok(None);
+        };
         let host = host.as_deref().unwrap_or(&self.bind);
         let bare_ipv6 = host.contains(':') && !host.starts_with('[');
-        let text = if bare_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+        let text = if bare_ipv6 {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
         let found = Addr::resolve(&text).map_err(|error| {
             let text = format!("cannot listen for {flag} on {text}: {}", cause(&error));
             Failure::new(Exit::Other, text)
@@ -259,17 +325,26 @@ impl Args {
 }
 
 /// What to say when an address can't be listened on.
-fn taken(flag: &'static str, address: &Addr) -> impl FnOnce(io::Error) -> Failure {
+fn taken(flag: &'static str, listen: &Listen, address: &Addr) -> impl FnOnce(io::Error) -> Failure {
     let address = address.clone();
+    let host = match listen {
+        Listen::At {
+            host: Some(host), ..
+        } => format!("{host}:"),
+        _ => String::new(),
+    };
     move |error| {
         let port = address.port().unwrap_or_default();
         let way_out = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 let next = port.checked_add(1).unwrap_or(8000);
-                format!("; try --{flag} {next}, or --{flag} 0 for any free port")
+                format!("; try --{flag} {host}{next}, or --{flag} {host}0 for any free port")
             }
             io::ErrorKind::PermissionDenied if port < 1024 => {
-                format!("; ports below 1024 are for root; try --{flag} {}", port + 8000)
+                format!(
+                    "; ports below 1024 are for root; try --{flag} {host}{}",
+                    port + 8000
+                )
             }
             io::ErrorKind::AddrNotAvailable => "; see `ip address` for those it has".into(),
             _ => String::new(),
@@ -305,7 +380,9 @@ fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
             shutdown.stop();
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(watch)?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(watch)?;
     Ok(())
 }
 
@@ -325,7 +402,8 @@ fn advise(addresses: &[Addr]) {
         Addr::Unix(_) => true,
     };
     if addresses.iter().all(loopback) {
-        eprintln!("only this machine can connect; to share on the network: --bind 0.0.0.0");
+        // Through the log, so that `--log json` is JSON throughout.
+        tracing::info!("only this machine can connect; to share on the network: --bind 0.0.0.0");
     }
 }
 
@@ -335,7 +413,10 @@ mod tests {
 
     #[test]
     fn listeners_are_ports_with_or_without_a_host_or_off() {
-        let at = |host: Option<&str>, port| Listen::At { host: host.map(Into::into), port };
+        let at = |host: Option<&str>, port| Listen::At {
+            host: host.map(Into::into),
+            port,
+        };
         assert_eq!("off".parse(), Ok(Listen::Off));
         assert_eq!("8000".parse(), Ok(at(None, 8000)));
         assert_eq!("0.0.0.0:0".parse(), Ok(at(Some("0.0.0.0"), 0)));
