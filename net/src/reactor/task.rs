@@ -52,6 +52,8 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) {
     });
     tasks.alive += 1;
     let listed = Listed(slot);
+    // An `async` block holds what it awaits twice; of a box that is little.
+    let future = Box::pin(future);
     let task = async move {
         let _listed = listed;
         // The panic hook has told of it already.

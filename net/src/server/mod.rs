@@ -455,10 +455,7 @@ impl Crew<'_> {
         let limits = self.limits;
         match self.model {
             Model::Sequential | Model::Events { .. } | Model::Cores { .. } => {
-                reactor::spawn(async move {
-                    arrival.serve(service, limits.patience).await;
-                    drop(slot);
-                });
+                reactor::spawn(arrival.serve(service, limits.patience, Some(slot)));
             }
             Model::Threads { .. } => {
                 let shutdown = self.shutdown.clone();
@@ -504,7 +501,8 @@ fn serve_alone(arrival: Arrival, service: Arc<dyn Service>, limits: Limits, shut
             unless_stopped(|_| Poll::<()>::Pending).await;
             reactor::sleep(limits.drain).await;
         };
-        reactor.block_on(arrival.serve(service, limits.patience).or(out_of_time))
+        let served = async { arrival.serve(service, limits.patience, None).await };
+        reactor.block_on(served.or(out_of_time))
     };
     if let Err(error) = run() {
         reporter.failed(Some(&peer), &Failure::Error(error));
@@ -567,33 +565,46 @@ struct Arrival {
 }
 
 impl Arrival {
-    /// Runs the handler to its end, whatever that is.
-    async fn serve(self, service: Arc<dyn Service>, patience: Patience) {
-        let peer = self.peer.clone();
-        let connection = Stream::from_nonblocking(self.socket, Ready::WRITE).map(|stream| {
+    /// Runs the handler to its end, whatever that is, and gives back the slot.
+    ///
+    /// Everything is set up before the future begins: what an `async` block
+    /// moves about inside it is stored twice, for each of many connections.
+    fn serve(
+        self,
+        service: Arc<dyn Service>,
+        patience: Patience,
+        slot: Option<Place>,
+    ) -> impl Future<Output = ()> + use<> {
+        let Self {
+            socket,
+            peer,
+            place,
+        } = self;
+        let handler = Stream::from_nonblocking(socket, Ready::WRITE).map(|stream| {
             // Replies go out at once. Unix sockets have no such option.
             stream.socket().set(NoDelay(true)).ok();
             stream.set_patience(patience);
-            Connection {
+            let connection = Connection {
                 stream,
-                peer: self.peer,
-                _place: Some(self.place),
-            }
+                peer: peer.clone(),
+                _place: Some(place),
+            };
+            AssertUnwindSafe(Arc::clone(&service).serve(connection)).catch_unwind()
         });
-        let ended = match connection {
-            Ok(connection) => {
-                AssertUnwindSafe(service.clone().serve(connection))
-                    .catch_unwind()
-                    .await
+        async move {
+            let failure = match handler {
+                Ok(handler) => match handler.await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(Failure::Error(error)),
+                    Err(panic) => Some(Failure::Panic(message(panic.as_ref()))),
+                },
+                Err(error) => Some(Failure::Error(error)),
+            };
+            if let Some(failure) = failure {
+                service.failed(Some(&peer), &failure);
             }
-            Err(error) => Ok(Err(error)),
-        };
-        let failure = match ended {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => Failure::Error(error),
-            Err(panic) => Failure::Panic(message(panic.as_ref())),
-        };
-        service.failed(Some(&peer), &failure);
+            drop(slot);
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! One connection: reading requests, writing replies, and when to end.
 //!
 //! An idle connection is a task of a few hundred bytes that waits in
-//! [`serve`]. What the cache has ready is answered there without another
+//! [`Session::run`]. What the cache has ready is answered there without another
 //! allocation ([`Session::quick`]); all else is done by [`Session::thorough`],
 //! whose larger state lives only as long as it is needed.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,24 +32,13 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const BODY_DRAINED: u64 = 64 * 1024;
 
 /// Serves requests until the client leaves, errs or is told to go.
-pub(super) async fn serve(site: Arc<Site>, connection: Connection) -> io::Result<()> {
+pub(super) fn serve(
+    site: Arc<Site>,
+    connection: Connection,
+) -> impl Future<Output = io::Result<()>> {
     let session = Session { site, connection };
-    loop {
-        let stream = session.stream();
-        if stream.input().await? == Input::Stopping {
-            return Ok(());
-        }
-        match poll_fn(|context| Poll::Ready(session.quick(context))).await? {
-            Quick::Done => {}
-            Quick::Ended => return Ok(()),
-            Quick::Left { input, unsent } => {
-                if Box::pin(session.thorough(input, unsent)).await? == Next::End {
-                    Box::pin(session.connection.stream.close()).await;
-                    return Ok(());
-                }
-            }
-        }
-    }
+    // Nothing is moved inside, since what is moved is stored twice.
+    async move { session.run().await }
 }
 
 struct Session {
@@ -85,6 +74,24 @@ struct Terms {
 }
 
 impl Session {
+    async fn run(&self) -> io::Result<()> {
+        loop {
+            if self.stream().input().await? == Input::Stopping {
+                return Ok(());
+            }
+            match poll_fn(|context| Poll::Ready(self.quick(context))).await? {
+                Quick::Done => {}
+                Quick::Ended => return Ok(()),
+                Quick::Left { input, unsent } => {
+                    if Box::pin(self.thorough(input, unsent)).await? == Next::End {
+                        Box::pin(self.connection.stream.close()).await;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
     fn stream(&self) -> &Stream {
         &self.connection.stream
     }
