@@ -679,6 +679,28 @@ fn a_stop_reaches_those_who_wait_for_input_and_no_others() {
 }
 
 #[test]
+fn a_stop_reaches_who_waits_after_a_read_that_filled_its_buffer() {
+    with_stop(|stop| async move {
+        let tcp = tcp_pair().await?;
+        let unix = Stream::pair()?;
+        for (here, there) in [&tcp, &unix] {
+            there.send_all(b"full", More::No).await?;
+            assert_eq!(here.input().await?, Input::Ready);
+            assert_eq!(here.recv(&mut [0; 4]).await?, 4);
+        }
+        let both = futures_lite::future::zip(tcp.0.input(), unix.0.input());
+        let stopped = async {
+            sleep(SHORT).await;
+            stop();
+            pending().await
+        };
+        let (one, other) = futures_lite::future::or(both, stopped).await;
+        assert_eq!((one?, other?), (Input::Stopping, Input::Stopping));
+        Ok(())
+    });
+}
+
+#[test]
 fn what_was_sent_before_a_stop_is_owed_one_answer() {
     with_stop(|stop| async move {
         let (here, there) = Stream::pair()?;
@@ -705,7 +727,7 @@ fn closing_lets_the_peer_read_what_was_sent_last() {
         // Unread bytes would make a plain close a reset.
         there.send_all(&[0; 100_000], More::No).await?;
         here.send_all(b"no, thank you", More::No).await?;
-        spawn(here.close());
+        spawn(async move { here.close().await });
         sleep(SHORT).await;
         there.send_all(&[0; 1000], More::No).await?;
         assert_eq!(read_all(&there).await?, b"no, thank you");

@@ -142,11 +142,7 @@ impl Registration {
         context: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<io::Result<()>> {
-        let (waiting, ready) = match interest {
-            Interest::WRITE => (&self.source.writing, Ready::WRITE),
-            _ => (&self.source.reading, Ready::READ),
-        };
-        if self.source.ready.get().intersects(ready) {
+        if self.is_ready(interest) {
             if self.inner.budget.get() == 0 {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -159,7 +155,10 @@ impl Registration {
             }
             self.watch_deadline(deadline);
         }
-        waiting.wait(context);
+        match interest {
+            Interest::WRITE => self.source.writing.wait(context),
+            _ => self.source.reading.wait(context),
+        }
         let asked = self.source.asked.get();
         if !asked.contains(interest) {
             self.inner
@@ -171,13 +170,14 @@ impl Registration {
         Poll::Pending
     }
 
+    /// What is remembered, which may be out of date: no more than a guess.
+    pub(crate) fn is_ready(&self, interest: Interest) -> bool {
+        self.source.ready.get().intersects(meaning(interest))
+    }
+
     fn exhausted(&self, interest: Interest) {
-        let over = if interest == Interest::WRITE {
-            Ready::WRITE
-        } else {
-            Ready::READ
-        };
-        self.source.ready.set(self.source.ready.get().without(over));
+        let ready = self.source.ready.get();
+        self.source.ready.set(ready.without(meaning(interest)));
     }
 
     /// Whether a short read may not have been the last: with the end of the
@@ -217,6 +217,14 @@ impl fmt::Debug for Registration {
         f.debug_tuple("Registration")
             .field(&self.source.token)
             .finish()
+    }
+}
+
+/// What readiness answers an interest.
+fn meaning(interest: Interest) -> Ready {
+    match interest {
+        Interest::WRITE => Ready::WRITE,
+        _ => Ready::READ,
     }
 }
 

@@ -25,8 +25,8 @@ impl Stream {
     pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
         // Only full segments until the end: on a fast link this halves the
         // cost. Unix sockets have no segments and refuse.
-        let corked = range.end.saturating_sub(range.start) > CORKED
-            && self.socket.set(Cork(true)).is_ok();
+        let corked =
+            range.end.saturating_sub(range.start) > CORKED && self.socket.set(Cork(true)).is_ok();
         let result = self.send_range(file, range).await;
         if corked {
             self.socket.set(Cork(false))?;

@@ -163,15 +163,34 @@ impl Stream {
     /// # Errors
     /// `TimedOut` after the deadline.
     pub async fn input(&self) -> io::Result<Input> {
+        let mut doubtful = true;
         poll_fn(|context| {
             if reactor::stopping() {
                 let owed = !self.stopped.replace(true) && self.has_input();
                 let input = if owed { Input::Ready } else { Input::Stopping };
                 return Poll::Ready(Ok(input));
             }
-            self.poll_readable(context).map_ok(|()| Input::Ready)
+            // What was remembered may be left from a read that took all there
+            // was, to the last byte of its buffer. What an event says is new.
+            let readable = if doubtful {
+                self.poll_peek(context)
+            } else {
+                self.poll_readable(context)
+            };
+            doubtful = self.registration.is_ready(Interest::READ);
+            readable.map_ok(|()| Input::Ready)
         })
         .await
+    }
+
+    fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let peek = || {
+            self.socket.peek(&mut [0])?;
+            Ok(Moved { bytes: 0, asked: 0 })
+        };
+        self.registration
+            .poll_io(context, Interest::READ, peek)
+            .map_ok(drop)
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -298,7 +317,7 @@ impl Stream {
     /// bytes in the buffer would reset the connection and could destroy a
     /// reply on its way, so what the peer still sends is read and thrown away,
     /// within bounds.
-    pub async fn close(self) {
+    pub async fn close(&self) {
         if self.shutdown(How::Write).is_err() {
             return;
         }

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hythe_net::mux::Mux;
-use hythe_net::{Listener, MuxKind, Reactor, Stream, create_server};
+use hythe_net::{Listener, Model, MuxKind, Reactor, Stream, create_server};
 
 /// Longer than anything here takes on the slowest machine: a test that gets
 /// there has failed.
@@ -57,4 +57,13 @@ pub(crate) async fn tcp_pair() -> io::Result<(Stream, Stream)> {
     let address = listener.socket().sock_name()?;
     let client = Stream::connect(&address, None, FOREVER).await?;
     Ok((client, listener.accept().await?))
+}
+
+/// Every model, on each multiplexer where it has the choice.
+pub(crate) fn models() -> Vec<Model> {
+    let events = MUXES.map(|mux| Model::Events { mux });
+    let cores = MUXES.map(|mux| Model::Cores { count: 2, mux });
+    let mut models = vec![Model::Sequential, Model::Threads { max: 64 }];
+    models.extend(events.into_iter().chain(cores));
+    models
 }
