@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 
 use hythe_net::reactor::lease;
-use hythe_net::{Input, More, Stream};
+use hythe_net::{Addr, Connection, Input, More, Stream};
 use hythe_wire::ftp::{self, Command, Error, Lines};
 
 /// How much is read at a time: commands are short, and what a client sends
@@ -36,27 +36,33 @@ pub(super) enum Arrival {
 }
 
 pub(super) struct Control {
-    stream: Stream,
+    /// Whole, since it holds its place in the server's count.
+    connection: Connection,
     lines: Lines,
     waiting: VecDeque<Line>,
     out: Vec<u8>,
 }
 
 impl Control {
-    pub(super) fn new(stream: Stream) -> io::Result<Self> {
+    pub(super) fn new(connection: Connection) -> Self {
         // ABOR comes with Telnet signals as urgent data: in its place among
-        // the rest it is just another line.
-        stream.keep_urgent_inline()?;
-        Ok(Self {
-            stream,
+        // the rest it is just another line. A socket that can't have any needs
+        // no such thing.
+        connection.stream.keep_urgent_inline().ok();
+        Self {
+            connection,
             lines: Lines::new(),
             waiting: VecDeque::new(),
             out: Vec::new(),
-        })
+        }
     }
 
     pub(super) fn stream(&self) -> &Stream {
-        &self.stream
+        &self.connection.stream
+    }
+
+    pub(super) fn peer(&self) -> &Addr {
+        &self.connection.peer
     }
 
     // --- Lines ---
@@ -89,11 +95,11 @@ impl Control {
 
     /// Waits for the peer, holding no buffer, and takes what it says.
     pub(super) async fn receive(&mut self) -> io::Result<Arrival> {
-        if self.stream.input().await? == Input::Stopping {
+        if self.stream().input().await? == Input::Stopping {
             return Ok(Arrival::Stopping);
         }
         let mut buffer = lease();
-        match self.stream.recv(&mut buffer[..READ]).await? {
+        match self.stream().recv(&mut buffer[..READ]).await? {
             0 => Ok(Arrival::End),
             count => {
                 self.cut_lines(&buffer[..count]);
@@ -139,7 +145,7 @@ impl Control {
     pub(super) async fn flush(&mut self) -> io::Result<()> {
         while !self.out.is_empty() {
             let sent =
-                poll_fn(|context| self.stream.poll_send(context, &self.out, More::No)).await?;
+                poll_fn(|context| self.stream().poll_send(context, &self.out, More::No)).await?;
             self.out.drain(..sent);
         }
         self.out = Vec::new();
@@ -149,7 +155,7 @@ impl Control {
     /// Sends what was written, and closes such that it arrives.
     pub(super) async fn close(mut self) -> io::Result<()> {
         self.flush().await?;
-        self.stream.close().await;
+        self.connection.stream.close().await;
         Ok(())
     }
 }

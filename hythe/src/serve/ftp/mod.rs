@@ -12,8 +12,9 @@
 //!                                             226 425 426 451 ◄──────┘
 //! ```
 //!
-//! [`session`] holds the state and the table of commands, [`files`] the
-//! commands that look at the share, [`transfer`] what happens between 150 and
+//! `session` holds the state and the table of commands; what they do is in
+//! `files` (what looks at the share), `settings` (how the next transfer is
+//! to go) and `tell` (the rest); `transfer` is what happens between 150 and
 //! the reply that ends it.
 //!
 //! Not here: writing, accounts, and TLS.
@@ -47,6 +48,8 @@ mod data;
 mod files;
 mod listing;
 mod session;
+mod settings;
+mod tell;
 mod transfer;
 
 use std::future::Future;

@@ -2,18 +2,14 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 
-use hythe_net::{Addr, Connection};
-use hythe_wire::ftp::{
-    Command, Epsv, Error, Facts, Opts, Site, Type, quote_path, write_extended_port, write_host_port,
-};
+use hythe_net::Connection;
+use hythe_wire::ftp::{Command, Error, Facts, Site, Type};
 
 use super::Ftp;
 use super::control::{Arrival, Control, Line, parse};
-use super::data::{self, Data, Ends};
+use super::data::{Data, Ends};
 use super::transfer::Transfer;
-use crate::serve::log::{self, Access};
 use crate::share::{RelPath, View};
 
 /// How many wrong passwords a connection may try: enough for typing errors,
@@ -22,9 +18,6 @@ const LOGIN_ATTEMPTS: u8 = 3;
 
 const NOT_LOGGED_IN: Error = refusal(530, "Log in with USER and PASS first.");
 const NOT_OFFERED: Error = refusal(502, "Command not implemented.");
-const NO_PORT: Error = refusal(425, "Cannot open a port for data.");
-const NOT_YOURS: Error = refusal(504, "Only your own address, and ports from 1024 on.");
-const ONLY_EPSV: Error = refusal(503, "After EPSV ALL there is only EPSV.");
 const READ_ONLY: Error = refusal(550, "Permission denied.");
 
 pub(super) const fn refusal(code: u16, text: &'static str) -> Error {
@@ -51,7 +44,6 @@ pub(super) enum Login {
 pub(super) struct Session<'a> {
     pub(super) ftp: &'a Ftp,
     pub(super) control: Control,
-    peer: Addr,
     /// `None` where the control connection is no Internet connection.
     pub(super) ends: Option<Ends>,
     pub(super) login: Login,
@@ -63,26 +55,29 @@ pub(super) struct Session<'a> {
     /// Where the next transfer begins.
     pub(super) rest: u64,
     pub(super) data: Data,
-    only_epsv: bool,
+    pub(super) only_epsv: bool,
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve(ftp: &Ftp, connection: Connection) -> io::Result<()> {
-    let Connection { stream, peer, .. } = connection;
-    let ends = Ends::of(&stream);
-    let mut session = Session::new(ftp, Control::new(stream)?, peer, ends);
-    session.control.reply(220, "hythe FTP server ready.");
-    session.run().await?;
-    Box::pin(session.control.close()).await
+/// Serves one connection to its end. The session is made outside of the future,
+/// which would otherwise hold its parts a second time.
+pub(super) fn serve(
+    ftp: &Ftp,
+    connection: Connection,
+) -> impl Future<Output = io::Result<()>> + use<'_> {
+    let mut session = Session::new(ftp, connection);
+    async move {
+        session.control.reply(220, "hythe FTP server ready.");
+        session.run().await?;
+        Box::pin(session.control.close()).await
+    }
 }
 
 impl<'a> Session<'a> {
-    fn new(ftp: &'a Ftp, control: Control, peer: Addr, ends: Option<Ends>) -> Self {
+    fn new(ftp: &'a Ftp, connection: Connection) -> Self {
         Self {
             ftp,
-            control,
-            peer,
-            ends,
+            ends: Ends::of(&connection.stream),
+            control: Control::new(connection),
             login: Login::Greeted,
             failed_logins: 0,
             folder: RelPath::root(),
@@ -308,183 +303,5 @@ impl<'a> Session<'a> {
             Login::In { view, .. } => Ok(view),
             _ => Err(NOT_LOGGED_IN),
         }
-    }
-
-    // --- Telling ---
-
-    fn features(&mut self) -> Result<Next, Error> {
-        let mut facts = b"MLST ".to_vec();
-        self.facts.write_feature(&mut facts);
-        let lines: [&[u8]; 10] = [
-            b"EPRT",
-            b"EPSV",
-            b"HOST",
-            b"MDTM",
-            &facts,
-            b"PASV",
-            b"REST STREAM",
-            b"SIZE",
-            b"TVFS",
-            b"UTF8",
-        ];
-        self.control.multiline(211, "Features:", lines, "End");
-        Ok(Next::Go)
-    }
-
-    fn help(&mut self) -> Result<Next, Error> {
-        let lines = [
-            "USER PASS ACCT HOST REIN QUIT NOOP SYST STAT HELP FEAT OPTS SITE",
-            "PWD XPWD CWD XCWD CDUP XCUP SIZE MDTM MLST",
-            "TYPE MODE STRU ALLO REST PASV EPSV PORT EPRT",
-            "RETR LIST NLST MLSD ABOR",
-        ];
-        self.control
-            .multiline(214, "These commands are known:", lines, "End");
-        Ok(Next::Go)
-    }
-
-    fn option(&mut self, option: Opts<'_>) -> Result<Next, Error> {
-        match option {
-            Opts::Utf8(true) => self.say(200, "Names are UTF-8."),
-            Opts::Utf8(false) => Err(refusal(504, "Names are sent as they are.")),
-            Opts::Mlst(facts) => {
-                self.facts = facts;
-                let mut text = b"MLST OPTS ".to_vec();
-                facts.write(&mut text);
-                self.say(200, text.trim_ascii_end())
-            }
-            Opts::Hash(_) => Err(refusal(501, "There is no HASH.")),
-        }
-    }
-
-    /// STAT without a path. `sent` is how far the transfer that is under way
-    /// has come.
-    pub(super) fn status(&mut self, sent: Option<u64>) -> Result<Next, Error> {
-        let user = match &self.login {
-            Login::In { user, .. } => [b"Logged in as ", &**user].concat(),
-            _ => b"Not logged in".to_vec(),
-        };
-        let kind = match self.kind {
-            Type::Ascii => "ASCII",
-            Type::Image => "image",
-        };
-        let transfer = match sent {
-            Some(sent) => format!("Sending: {sent} bytes so far"),
-            None => "No transfer is under way".to_owned(),
-        };
-        let lines = [
-            format!("You are {}", self.peer).into_bytes(),
-            user,
-            format!("Type {kind}, mode stream, structure file").into_bytes(),
-            transfer.into_bytes(),
-        ];
-        self.control
-            .multiline(211, "hythe FTP server", lines, "End");
-        Ok(Next::Go)
-    }
-
-    fn print_folder(&mut self) -> Result<Next, Error> {
-        let mut text = Vec::new();
-        quote_path(&mut text, &[b"/", self.folder.as_bytes()].concat());
-        text.extend_from_slice(b" is where you are.");
-        self.say(257, text)
-    }
-
-    /// Writes a line of the access log.
-    pub(super) fn record(&self, verb: &str, target: &[u8], status: u16, bytes: u64) {
-        if log::is_on() {
-            let peer = &self.peer;
-            let protocol = "ftp";
-            Access {
-                protocol,
-                peer,
-                verb,
-                target,
-                status,
-                bytes,
-            }
-            .write();
-        }
-    }
-
-    // --- How to transfer ---
-
-    fn set_type(&mut self, kind: Type) -> Result<Next, Error> {
-        self.kind = kind;
-        match kind {
-            Type::Ascii => self.say(200, "Type is A."),
-            Type::Image => self.say(200, "Type is I."),
-        }
-    }
-
-    fn restart(&mut self, offset: u64) -> Result<Next, Error> {
-        self.rest = offset;
-        self.say(350, format!("The next transfer begins at {offset}."))
-    }
-
-    fn passive(&mut self) -> Result<Next, Error> {
-        if self.only_epsv {
-            return Err(ONLY_EPSV);
-        }
-        let Some(SocketAddr::V4(mut address)) = self.ends.map(|ends| ends.local) else {
-            return Err(refusal(425, "PASV is for IPv4; use EPSV."));
-        };
-        address.set_port(self.listen()?);
-        let mut text = b"Entering Passive Mode (".to_vec();
-        write_host_port(&mut text, address);
-        text.push(b')');
-        self.say(227, text)
-    }
-
-    fn extended_passive(&mut self, wish: Epsv) -> Result<Next, Error> {
-        let ends = self.ends.ok_or(NO_PORT)?;
-        match wish {
-            Epsv::All => {
-                self.only_epsv = true;
-                return self.say(200, "From now on only EPSV.");
-            }
-            Epsv::V4 if !ends.local.is_ipv4() => return Err(other_family(ends)),
-            Epsv::V6 if !ends.local.is_ipv6() => return Err(other_family(ends)),
-            Epsv::Same | Epsv::V4 | Epsv::V6 => {}
-        }
-        let port = self.listen()?;
-        let mut text = b"Entering Extended Passive Mode ".to_vec();
-        write_extended_port(&mut text, port);
-        self.say(229, text)
-    }
-
-    fn listen(&mut self) -> Result<u16, Error> {
-        let ends = self.ends.ok_or(NO_PORT)?;
-        // The last port goes first: it may be the only one of the range.
-        self.data = Data::Unknown;
-        let ports = self.ftp.config.passive_ports.as_ref();
-        let (listener, port) = data::listen(ends.local, ports).map_err(|_| NO_PORT)?;
-        self.data = Data::Passive(listener);
-        Ok(port)
-    }
-
-    fn extended_active(&mut self, address: SocketAddr) -> Result<Next, Error> {
-        match self.ends {
-            Some(ends) if ends.peer.is_ipv4() != address.is_ipv4() => Err(other_family(ends)),
-            _ => self.active(address),
-        }
-    }
-
-    fn active(&mut self, address: SocketAddr) -> Result<Next, Error> {
-        if self.only_epsv {
-            return Err(ONLY_EPSV);
-        }
-        let claimed = self.ends.and_then(|ends| ends.claimed(address));
-        self.data = Data::Active(claimed.ok_or(NOT_YOURS)?);
-        self.say(200, "That is where data will go.")
-    }
-}
-
-/// RFC 2428 section 2 has the reply name the families that can be used.
-fn other_family(ends: Ends) -> Error {
-    if ends.local.is_ipv4() {
-        refusal(522, "Network protocol not supported, use (1)")
-    } else {
-        refusal(522, "Network protocol not supported, use (2)")
     }
 }
