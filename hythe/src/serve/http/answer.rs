@@ -275,8 +275,9 @@ fn represent(
             }
         }
         // A part that is asked for is a part of the file itself.
+        let in_part = ask.method == Method::Get && ask.range.is_some();
         let fits = (COMPRESSED_AT_LEAST..=COMPRESSED_AT_MOST).contains(&meta.size);
-        if fits && ask.codings.accept(Coding::Gzip) && ask.range.is_none() {
+        if fits && ask.codings.accept(Coding::Gzip) && !in_part {
             return compressed(&opened);
         }
     }
