@@ -1,6 +1,8 @@
 //! What the black-box tests share: a running server, real clients, and a tree
 //! with difficult names.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+pub mod http;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -48,6 +50,12 @@ impl Served {
         }
         command.args(arguments);
         Self::spawn(command)
+    }
+
+    /// Serves `path` over HTTP alone.
+    pub fn http(path: &Path, arguments: &[&str]) -> Self {
+        let others = ["--ftp", "off", "--gopher", "off"];
+        Self::start(path, &[&others, arguments].concat())
     }
 
     /// Runs a command that serves, and waits for its start-up lines.
