@@ -8,7 +8,6 @@ use std::mem;
 use std::ops::Range;
 
 use futures_lite::future::or;
-use hythe_net::reactor::unblock;
 use hythe_net::{More, Stream};
 use hythe_wire::ftp::{Command, Error};
 
@@ -16,6 +15,7 @@ use super::FtpConfig;
 use super::control::Arrival;
 use super::data::{Data, Ends};
 use super::session::{Session, refusal};
+use crate::serve::pump::pump;
 use crate::share::Pieces;
 
 /// How much of a file is sent before the count that STAT tells moves on.
@@ -144,7 +144,14 @@ impl Body {
                 Ok(())
             }
             Self::File { file, range } => send_file(stream, &file, range, sent).await,
-            Self::Pieces(pieces) => send_pieces(stream, pieces, sent).await,
+            Self::Pieces(pieces) => {
+                pump(pieces, async |piece| {
+                    stream.send_all(piece, More::No).await?;
+                    sent.set(sent.get() + piece.len() as u64);
+                    Ok(())
+                })
+                .await
+            }
         }
     }
 }
@@ -162,30 +169,6 @@ async fn send_file(
         range.start = end;
     }
     Ok(())
-}
-
-/// Has pieces made on the pool, one at a time, and sends each.
-async fn send_pieces(
-    stream: &Stream,
-    mut pieces: Box<dyn Pieces>,
-    sent: &Cell<u64>,
-) -> io::Result<()> {
-    let mut piece = Vec::new();
-    loop {
-        let more;
-        (pieces, piece, more) = unblock(move || {
-            piece.clear();
-            let more = pieces.piece(&mut piece);
-            (pieces, piece, more)
-        })
-        .await;
-        let more = more?;
-        stream.send_all(&piece, More::No).await?;
-        sent.set(sent.get() + piece.len() as u64);
-        if !more {
-            return Ok(());
-        }
-    }
 }
 
 /// What the client is told of a transfer that did not reach its end.

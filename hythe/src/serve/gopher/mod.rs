@@ -48,7 +48,8 @@ use hythe_net::{Addr, Connection, Failure, Handler, Input, More, Stream};
 use hythe_wire::gopher::{PORT, Request};
 
 use super::log::{self, Access};
-use crate::share::{Pieces, View};
+use super::pump::pump;
+use crate::share::View;
 use answer::{Answer, Body};
 use menu::Place;
 
@@ -164,28 +165,15 @@ impl Body {
                 stream.send_file(&file, 0..size).await?;
                 Ok(size)
             }
-            Self::Pieces(pieces) => send_pieces(stream, pieces).await,
-        }
-    }
-}
-
-/// Has pieces made on the pool, one at a time, and sends each.
-async fn send_pieces(stream: &Stream, mut pieces: Box<dyn Pieces>) -> io::Result<u64> {
-    let mut sent = 0;
-    let mut piece = Vec::new();
-    loop {
-        let more;
-        (pieces, piece, more) = unblock(move || {
-            piece.clear();
-            let more = pieces.piece(&mut piece);
-            (pieces, piece, more)
-        })
-        .await;
-        let more = more?;
-        stream.send_all(&piece, More::No).await?;
-        sent += piece.len() as u64;
-        if !more {
-            return Ok(sent);
+            Self::Pieces(pieces) => {
+                let mut sent = 0;
+                pump(pieces, async |piece| {
+                    sent += piece.len() as u64;
+                    stream.send_all(piece, More::No).await
+                })
+                .await?;
+                Ok(sent)
+            }
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use hythe_net::{More, Stream, reactor};
+use hythe_net::{More, Stream};
 use hythe_wire::http::{CHUNK_END, LAST_CHUNK, Version, chunk_head};
 
 use super::reply::Body;
-use crate::share::{PIECE, Pieces};
+use crate::serve::pump::pump;
+use crate::share::Pieces;
 
 /// Up to this much is copied behind its head, to go out in one call; more than
 /// that is cheaper to send by itself.
@@ -55,38 +56,22 @@ pub(super) async fn send(
     Ok(length)
 }
 
-/// Has pieces made on the pool, one at a time, and sends each.
-async fn send_pieces(
-    stream: &Stream,
-    mut pieces: Box<dyn Pieces>,
-    chunked: bool,
-) -> io::Result<u64> {
+/// Sends pieces as they are made, each as a chunk if the client knows chunks.
+async fn send_pieces(stream: &Stream, pieces: Box<dyn Pieces>, chunked: bool) -> io::Result<u64> {
     let mut length = 0;
-    let mut piece = Vec::with_capacity(PIECE);
-    loop {
-        let more;
-        (pieces, piece, more) = reactor::unblock(move || {
-            piece.clear();
-            let more = pieces.piece(&mut piece);
-            (pieces, piece, more)
-        })
-        .await;
-        let more = more?;
-        if !piece.is_empty() {
-            length += piece.len() as u64;
-            if chunked {
-                let mut head = Vec::new();
-                chunk_head(&mut head, piece.len());
-                stream.send_all(&head, More::Follows).await?;
-                piece.extend_from_slice(CHUNK_END);
-            }
-            stream.send_all(&piece, More::No).await?;
+    pump(pieces, async |piece| {
+        length += piece.len() as u64;
+        if chunked {
+            let mut head = Vec::new();
+            chunk_head(&mut head, piece.len());
+            stream.send_all(&head, More::Follows).await?;
+            piece.extend_from_slice(CHUNK_END);
         }
-        if !more {
-            if chunked {
-                stream.send_all(LAST_CHUNK, More::No).await?;
-            }
-            return Ok(length);
-        }
+        stream.send_all(piece, More::No).await
+    })
+    .await?;
+    if chunked {
+        stream.send_all(LAST_CHUNK, More::No).await?;
     }
+    Ok(length)
 }

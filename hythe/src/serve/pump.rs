@@ -1,0 +1,36 @@
+//! Bodies that are made while they are sent.
+
+use std::io;
+
+use hythe_net::reactor::unblock;
+
+use crate::share::Pieces;
+
+/// Has pieces made on the pool, one at a time, and gives each to `send` before
+/// the next is begun: the pace of the reader is the pace of the work.
+///
+/// # Errors
+/// The disk's or `send`'s. What was sent is not whole then, and the peer must
+/// be let know in the way of its protocol.
+pub(super) async fn pump(
+    mut pieces: Box<dyn Pieces>,
+    mut send: impl AsyncFnMut(&mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut piece = Vec::new();
+    loop {
+        let more;
+        (pieces, piece, more) = unblock(move || {
+            piece.clear();
+            let more = pieces.piece(&mut piece);
+            (pieces, piece, more)
+        })
+        .await;
+        let more = more?;
+        if !piece.is_empty() {
+            send(&mut piece).await?;
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
