@@ -84,16 +84,16 @@ impl Session<'_> {
         self.say(257, text)
     }
 
-    /// Writes a line of the access log.
+    /// Writes a line of the access log, with the whole path of what was named.
     pub(super) fn record(&self, verb: &str, target: &[u8], status: u16, bytes: u64) {
         if log::is_on() {
-            let peer = self.control.peer();
-            let protocol = "ftp";
+            let path = self.folder.resolve(target);
+            let path = path.map(|path| [b"/", path.as_bytes()].concat());
             Access {
-                protocol,
-                peer,
+                protocol: "ftp",
+                peer: self.control.peer(),
                 verb,
-                target,
+                target: path.as_deref().unwrap_or(target),
                 status,
                 bytes,
             }

@@ -93,7 +93,10 @@ impl Gopher {
         let result = answer.body.send(&stream).await;
         if log::is_on() {
             let bytes = *result.as_ref().unwrap_or(&0);
-            let target = line.trim_ascii_end();
+            let target = match line.trim_ascii_end() {
+                b"" => b"/",
+                selector => selector,
+            };
             Access {
                 protocol: "gopher",
                 peer: &peer,
