@@ -51,15 +51,19 @@ impl Reply {
 
     /// An error, told as a page to browsers and as a line of text to others.
     pub(super) fn error(status: u16, detail: &str, html: bool) -> Self {
-        let (media_type, text) = if html {
-            ("text/html; charset=utf-8", web::error_page(status, reason(status), detail))
-        } else {
-            ("text/plain; charset=utf-8", format!("{status} {}: {detail}\n", reason(status)))
+        let reason = reason(status);
+        let reply = |media_type, text: String| {
+            Self::new(status, Body::Bytes(text.into_bytes()))
+                .field("Content-Type", media_type)
+                .field("X-Content-Type-Options", "nosniff")
         };
-        Self::new(status, Body::Bytes(text.into_bytes()))
-            .field("Content-Type", media_type)
-            .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
-            .field("X-Content-Type-Options", "nosniff")
+        if html {
+            let page = web::error_page(status, reason, &sentence(detail));
+            reply("text/html; charset=utf-8", page)
+                .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
+        } else {
+            reply("text/plain; charset=utf-8", format!("{status} {reason}: {detail}\n"))
+        }
     }
 
     /// An error in answer to a request that was understood.
@@ -104,6 +108,13 @@ impl Reply {
             || method == Method::Head
             || !matches!(self.body, Body::Pieces(_))
     }
+}
+
+/// `the file is gone` as `The file is gone.`
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// `HTTP/1.1 200 ` and the line end; `Date: `.
