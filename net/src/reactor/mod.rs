@@ -97,8 +97,12 @@ impl Reactor {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn on(mut mux: Box<dyn Mux>) -> io::Result<Self> {
-        let remote = Arc::new(Remote::new()?);
+    pub fn on(mux: Box<dyn Mux>) -> io::Result<Self> {
+        Self::with_remote(mux, Arc::new(Remote::new()?))
+    }
+
+    /// As [`on`](Self::on), with a wake-up channel made beforehand.
+    pub(crate) fn with_remote(mut mux: Box<dyn Mux>, remote: Arc<Remote>) -> io::Result<Self> {
         let token = mux.add(remote.as_fd(), Interest::READ)?;
         let trigger = mux.trigger();
         Ok(Self {

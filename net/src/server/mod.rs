@@ -55,7 +55,7 @@ use futures_lite::FutureExt as _;
 
 use crate::mux::Ready;
 use crate::option::NoDelay;
-use crate::reactor::{self, Reactor};
+use crate::reactor::{self, Reactor, Remote};
 use crate::{Addr, BACKLOG, Listener, More, Patience, Socket, Stream, create_server};
 use gate::{Gate, Place};
 
@@ -263,11 +263,14 @@ impl Server {
     /// # Errors
     /// No event loop could be set up.
     pub fn serve(self) -> io::Result<()> {
+        let starting = Gate::new(usize::MAX, usize::MAX);
         let mut workers: Vec<Worker> = (0..self.model.loops())
             .map(|_| Worker {
                 model: self.model,
                 limits: self.limits,
                 shutdown: self.shutdown.clone(),
+                starting: Arc::clone(&starting),
+                start: starting.enter(None),
                 listeners: Vec::new(),
             })
             .collect();
@@ -321,6 +324,10 @@ struct Worker {
     model: Model,
     limits: Limits,
     shutdown: Shutdown,
+    /// Who is still setting up; nobody accepts before all are done, lest
+    /// clients take the descriptors that another loop needs.
+    starting: Arc<Gate>,
+    start: Option<Place>,
     listeners: Vec<(Socket, Arc<dyn Service>)>,
 }
 
@@ -331,10 +338,13 @@ impl Worker {
             model,
             limits,
             shutdown,
+            starting,
+            start,
             listeners,
         } = self;
         let _end = EndOfAll(&shutdown);
         let reactor = Reactor::on(model.mux().open()?)?;
+        drop(start);
         let _subscription = shutdown.subscribe(reactor.remote());
         let crew = Crew {
             model,
@@ -348,7 +358,8 @@ impl Worker {
                 .into_iter()
                 .map(|(socket, service)| Ok((Listener::new(socket)?, service)))
                 .collect::<io::Result<Vec<_>>>()?;
-            crew.accept_all(&listeners, gate).await?;
+            poll_fn(|context| starting.poll_empty(context)).await;
+            crew.accept_all(&listeners, gate).await;
             drop(listeners);
             let drained = poll_fn(|context| crew.slots.poll_empty(context));
             // Handlers that take longer are dropped with their reactor: this
@@ -383,26 +394,39 @@ struct Crew<'a> {
     refusals: Arc<Gate>,
 }
 
+/// What a handler needs to run. It is taken before a connection is accepted:
+/// without it, connections wait in the backlog and none is lost.
+struct Seat {
+    /// The channel of the loop on the handler's own thread, where it has one.
+    remote: Option<Arc<Remote>>,
+    slot: Place,
+}
+
 impl Crew<'_> {
     /// Accepts until the server stops, and then what had connected by then.
-    async fn accept_all(
-        &self,
-        listeners: &[(Listener, Arc<dyn Service>)],
-        gate: &Arc<Gate>,
-    ) -> io::Result<()> {
+    async fn accept_all(&self, listeners: &[(Listener, Arc<dyn Service>)], gate: &Arc<Gate>) {
         let turn = Cell::new(0);
         loop {
-            // The place to run in comes first: without one, connections wait
-            // in the backlog.
             let Some(slot) = unless_stopped(|cx| self.slots.poll_enter(cx)).await else {
                 break;
+            };
+            let seat = match self.seat(slot) {
+                Ok(seat) => seat,
+                Err(error) => {
+                    let failure = Failure::Accept(error);
+                    for (_, service) in listeners {
+                        service.failed(None, &failure);
+                    }
+                    reactor::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
             };
             let next = unless_stopped(|cx| poll_accept_any(listeners, &turn, cx)).await;
             let Some((accepted, service)) = next else {
                 break;
             };
             match accepted {
-                Ok(socket) => self.receive(socket, service, gate, slot),
+                Ok(socket) => self.receive(socket, service, gate, seat),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     service.failed(None, &Failure::Accept(error));
@@ -415,20 +439,27 @@ impl Crew<'_> {
         // holds, so that newcomers do not keep this going.
         for (listener, service) in listeners {
             for _ in 0..BACKLOG {
-                let (Some(slot), Ok(socket)) = (
-                    self.slots.enter(None),
-                    listener.socket().accept_nonblocking(),
-                ) else {
+                let Some(Ok(seat)) = self.slots.enter(None).map(|slot| self.seat(slot)) else {
+                    return;
+                };
+                let Ok(socket) = listener.socket().accept_nonblocking() else {
                     break;
                 };
-                self.receive(socket, service, gate, slot);
+                self.receive(socket, service, gate, seat);
             }
         }
-        Ok(())
+    }
+
+    fn seat(&self, slot: Place) -> io::Result<Seat> {
+        let remote = match self.model {
+            Model::Threads { .. } => Some(Arc::new(Remote::new()?)),
+            _ => None,
+        };
+        Ok(Seat { remote, slot })
     }
 
     /// Lets a connection in, or not.
-    fn receive(&self, socket: Socket, service: &Arc<dyn Service>, gate: &Arc<Gate>, slot: Place) {
+    fn receive(&self, socket: Socket, service: &Arc<dyn Service>, gate: &Arc<Gate>, seat: Seat) {
         // Without a name, the peer has gone again already.
         let Ok(peer) = socket.peer_name() else {
             return;
@@ -443,26 +474,25 @@ impl Crew<'_> {
                     peer,
                     place,
                 };
-                self.start(service, arrival, slot);
+                self.start(service, arrival, seat);
             }
             None => self.refuse(service, socket, &peer),
         }
     }
 
     /// The step in which models differ: who runs the handler?
-    fn start(&self, service: &Arc<dyn Service>, arrival: Arrival, slot: Place) {
+    fn start(&self, service: &Arc<dyn Service>, arrival: Arrival, seat: Seat) {
         let service = Arc::clone(service);
         let limits = self.limits;
-        match self.model {
-            Model::Sequential | Model::Events { .. } | Model::Cores { .. } => {
-                reactor::spawn(arrival.serve(service, limits.patience, Some(slot)));
-            }
-            Model::Threads { .. } => {
+        let Seat { remote, slot } = seat;
+        match remote {
+            None => reactor::spawn(arrival.serve(service, limits.patience, Some(slot))),
+            Some(remote) => {
                 let shutdown = self.shutdown.clone();
                 let peer = arrival.peer.clone();
                 let reporter = Arc::clone(&service);
                 let run = move || {
-                    serve_alone(arrival, service, limits, &shutdown);
+                    serve_alone(arrival, service, limits, &shutdown, remote);
                     drop(slot);
                 };
                 if let Err(error) = thread::Builder::new().name("connection".into()).spawn(run) {
@@ -491,11 +521,17 @@ impl Crew<'_> {
 }
 
 /// Runs a handler in a reactor of its own, on a thread of its own.
-fn serve_alone(arrival: Arrival, service: Arc<dyn Service>, limits: Limits, shutdown: &Shutdown) {
+fn serve_alone(
+    arrival: Arrival,
+    service: Arc<dyn Service>,
+    limits: Limits,
+    shutdown: &Shutdown,
+    remote: Arc<Remote>,
+) {
     let reporter = Arc::clone(&service);
     let peer = arrival.peer.clone();
     let run = || {
-        let reactor = Reactor::on(MuxKind::Poll.open()?)?;
+        let reactor = Reactor::with_remote(MuxKind::Poll.open()?, remote)?;
         let _subscription = shutdown.subscribe(reactor.remote());
         let out_of_time = async {
             unless_stopped(|_| Poll::<()>::Pending).await;
