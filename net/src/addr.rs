@@ -133,7 +133,9 @@ impl fmt::Display for Addr {
         match self {
             Self::Inet(address) => address.fmt(f),
             Self::Unix(address) => {
-                if let Some(name) = address.abstract_name() {
+                // A socket without a name, as clients are, reads as one with
+                // an empty abstract name.
+                if let Some(name) = address.abstract_name().filter(|name| !name.is_empty()) {
                     write!(f, "unix:@{}", name.escape_ascii())
                 } else {
                     let path = address.path_bytes().unwrap_or_default();

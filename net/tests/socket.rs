@@ -1,0 +1,202 @@
+//! Sockets, as the kernel's manual pages and Python's `socket` promise them.
+
+mod common;
+
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsFd, OwnedFd};
+
+use common::alone;
+use hythe_net::{Addr, Domain, How, Kind, More, Socket, create_server};
+use rustix::io::{FdFlags, fcntl_getfd};
+
+fn listener() -> Socket {
+    create_server(&"127.0.0.1:0".parse().unwrap(), false).unwrap()
+}
+
+fn connected(listener: &Socket) -> Socket {
+    let socket = Socket::new(Domain::INET, Kind::STREAM).unwrap();
+    socket.connect(&listener.sock_name().unwrap()).unwrap();
+    socket
+}
+
+#[test]
+fn port_zero_reports_the_real_port() {
+    let port = listener().sock_name().unwrap().port().unwrap();
+    assert_ne!(port, 0);
+}
+
+#[test]
+fn everything_is_closed_on_exec() {
+    let listener = listener();
+    let client = connected(&listener);
+    let (accepted, _) = listener.accept().unwrap();
+    let _other = connected(&listener);
+    let nonblocking = listener.accept_nonblocking().unwrap();
+    let (one, two) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    let clone = one.try_clone().unwrap();
+    for socket in [listener, client, accepted, nonblocking, one, two, clone] {
+        assert_eq!(fcntl_getfd(&socket).unwrap(), FdFlags::CLOEXEC);
+    }
+}
+
+#[test]
+fn an_accepted_socket_is_blocking_whatever_its_listener_is() {
+    let listener = listener();
+    let client = connected(&listener);
+    listener.set_blocking(false).unwrap();
+    let (accepted, peer) = listener.accept().unwrap();
+    assert_eq!(peer, client.sock_name().unwrap());
+    let flags = rustix::fs::fcntl_getfl(&accepted).unwrap();
+    assert!(!flags.contains(rustix::fs::OFlags::NONBLOCK));
+}
+
+#[test]
+fn calls_that_would_wait_say_so_on_a_nonblocking_socket() {
+    let listener = listener();
+    listener.set_blocking(false).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+
+    let socket = Socket::new(Domain::INET, Kind::STREAM).unwrap();
+    socket.set_blocking(false).unwrap();
+    let error = socket.connect(&listener.sock_name().unwrap()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EINPROGRESS));
+
+    let (one, _other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    one.set_blocking(false).unwrap();
+    for error in [
+        one.recv(&mut [0]).unwrap_err(),
+        one.peek(&mut [0]).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn a_send_may_be_partial_and_then_would_wait() {
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    one.set_blocking(false).unwrap();
+    let data = vec![7; 16 << 20];
+    let sent = one.send(&data, More::No).unwrap();
+    assert!(0 < sent && sent < data.len());
+    while one.send(&data, More::No).is_ok() {}
+    assert_eq!(
+        one.send(&data, More::No).unwrap_err().kind(),
+        ErrorKind::WouldBlock
+    );
+    drop(other);
+    assert_eq!(
+        one.send(&data, More::No).unwrap_err().kind(),
+        ErrorKind::BrokenPipe
+    );
+}
+
+#[test]
+fn the_end_of_a_stream_is_empty_and_the_other_direction_goes_on() {
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    one.shutdown(How::Write).unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(other.recv(&mut buffer).unwrap(), 0);
+    assert_eq!(other.recv(&mut buffer).unwrap(), 0);
+    other.send(b"still", More::No).unwrap();
+    assert_eq!(one.recv(&mut buffer).unwrap(), 5);
+}
+
+#[test]
+fn peeking_takes_nothing_and_reading_fills_no_more_than_it_was_given() {
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    one.send(b"abcdef", More::Follows).unwrap();
+    let mut buffer = [b'-'; 6];
+    assert_eq!(other.peek(&mut buffer[..4]).unwrap(), 4);
+    assert_eq!(&buffer, b"abcd--");
+    assert_eq!(other.recv(&mut buffer[..2]).unwrap(), 2);
+    assert_eq!(other.recv(&mut buffer).unwrap(), 4);
+    assert_eq!(&buffer[..4], b"cdef");
+}
+
+#[test]
+fn a_backlog_of_zero_still_lets_one_in() {
+    let listener = Socket::new(Domain::INET, Kind::STREAM).unwrap();
+    listener.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _client = connected(&listener);
+    listener.accept().unwrap();
+}
+
+#[test]
+fn unix_addresses_are_told_as_they_were_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("hythe-net-socket-{}", std::process::id());
+    for address in [
+        Addr::unix(folder.path().join("a b")).unwrap(),
+        Addr::abstract_name(name.as_bytes()).unwrap(),
+    ] {
+        let listener = create_server(&address, false).unwrap();
+        assert_eq!(listener.sock_name().unwrap(), address);
+        let client = Socket::new(Domain::UNIX, Kind::STREAM).unwrap();
+        client.connect(&address).unwrap();
+        assert_eq!(client.peer_name().unwrap(), address);
+        let (accepted, peer) = listener.accept().unwrap();
+        assert_eq!(accepted.sock_name().unwrap(), address);
+        assert_eq!(peer.to_string(), "unix:");
+    }
+}
+
+#[test]
+fn send_file_honours_offset_and_count_and_refuses_what_is_no_file() {
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(b"0123456789").unwrap();
+    let mut offset = 3;
+    assert_eq!(one.send_file(file.as_fd(), &mut offset, 4).unwrap(), 4);
+    assert_eq!(offset, 7);
+    let mut buffer = [0; 16];
+    assert_eq!(other.recv(&mut buffer).unwrap(), 4);
+    assert_eq!(&buffer[..4], b"3456");
+    // At the end there are fewer, then none.
+    assert_eq!(one.send_file(file.as_fd(), &mut offset, 100).unwrap(), 3);
+    assert_eq!(one.send_file(file.as_fd(), &mut offset, 100).unwrap(), 0);
+
+    let folder = File::open("/").unwrap();
+    let error = one.send_file(folder.as_fd(), &mut 0, 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn a_refused_connection_keeps_its_error_number() {
+    let address = listener().sock_name().unwrap();
+    let error = Socket::new(Domain::INET, Kind::STREAM)
+        .and_then(|socket| socket.connect(&address))
+        .unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
+}
+
+#[test]
+fn a_failed_server_names_its_address() {
+    let holder = listener();
+    let address = holder.sock_name().unwrap();
+    let error = create_server(&address, false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn an_unsupported_pair_is_the_kernels_own_error() {
+    let error = Socket::pair(Domain::INET, Kind::STREAM).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+}
+
+#[test]
+fn twenty_thousand_opens_and_closes_leak_nothing() {
+    let _alone = alone();
+    let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    // Other tests of this program open a few meanwhile.
+    let few = 200;
+    let before = count();
+    for _ in 0..10_000 {
+        let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+        drop(Socket::from(OwnedFd::from(one)));
+        drop(other);
+    }
+    assert!(count() < before + few);
+}
