@@ -14,6 +14,16 @@ use rustix::net::{SocketAddrAny, SocketAddrUnix};
 use crate::Domain;
 
 /// The address of a socket.
+///
+/// ```
+/// use hythe_net::Addr;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let address: Addr = "[::1]:8000".parse()?;
+/// assert_eq!(address.port(), Some(8000));
+/// assert_eq!(Addr::unix("/run/x")?.to_string(), "unix:/run/x");
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Addr {
     /// IPv4 or IPv6 address and port (`ip(7)`, `ipv6(7)`).

@@ -61,7 +61,23 @@ pub enum How {
 }
 
 /// An owned socket descriptor, closed on drop and never inherited by
-/// programs that this one starts.
+/// programs that this one starts (`socket(7)`).
+///
+/// ```
+/// use hythe_net::{Domain, Kind, More, Socket, create_server};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = create_server(&"127.0.0.1:0".parse()?, false)?;
+/// let client = Socket::new(Domain::INET, Kind::STREAM)?;
+/// client.connect(&listener.sock_name()?)?;
+/// client.send(b"hello", More::No)?;
+///
+/// let (socket, peer) = listener.accept()?;
+/// assert_eq!(peer, client.sock_name()?);
+/// let mut buffer = [0; 16];
+/// assert_eq!(socket.recv(&mut buffer)?, 5);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,

@@ -12,6 +12,24 @@
 //! | [`Epoll::level()`] | those that are ready | as long as it is so (level) |
 //! | [`Epoll::edge()`] | those that are ready | when it becomes so (edge) |
 //!
+//! ```
+//! use hythe_net::mux::{Epoll, Interest, Mux, Ready};
+//! use std::{io::Write, os::fd::AsFd, os::unix::net::UnixStream, time::Duration};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let (mut one, other) = UnixStream::pair()?;
+//! let mut mux = Epoll::level()?;
+//! let token = mux.add(other.as_fd(), Interest::READ)?;
+//!
+//! one.write_all(b"x")?;
+//! let mut events = Vec::new();
+//! mux.wait(&mut events, Some(Duration::from_secs(1)))?;
+//! assert_eq!(events[0].token, token);
+//! assert!(events[0].ready.contains(Ready::READ));
+//! mux.remove(token)?;
+//! # Ok(()) }
+//! ```
+//!
 //! A multiplexer does not own the descriptors and never reads or writes them.
 
 mod epoll;

@@ -17,6 +17,27 @@
 //! task wait. A task that has done its [`BUDGET`] of work in one go is put
 //! behind the others, so that no connection starves another.
 //!
+//! ```
+//! use hythe_net::{More, Reactor, Stream, mux::Epoll, reactor};
+//! use std::{io, time::Duration};
+//!
+//! # fn main() -> io::Result<()> {
+//! let reactor = Reactor::new(Epoll::edge()?)?;
+//! reactor.block_on(async {
+//!     let (one, other) = Stream::pair()?;
+//!     reactor::spawn(async move {
+//!         reactor::sleep(Duration::from_millis(1)).await;
+//!         one.send_all(b"hello", More::No).await.ok();
+//!     });
+//!     let mut buffer = [0; 16];
+//!     let received = other.recv(&mut buffer);
+//!     let count = reactor::timeout(Duration::from_secs(1), received).await??;
+//!     assert_eq!(&buffer[..count], b"hello");
+//!     Ok(())
+//! })?
+//! # }
+//! ```
+//!
 //! Not here: sockets and streams (see [`crate::Stream`]), accepting and limits
 //! (see [`crate::server`]).
 

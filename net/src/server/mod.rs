@@ -86,6 +86,27 @@ impl Connection {
 /// Any `Fn(Connection) -> impl Future<Output = io::Result<()>>` is a handler;
 /// a type of its own can also say whom to let in and what to do when things
 /// go wrong.
+///
+/// ```
+/// use hythe_net::{Addr, Connection, Failure, Handler, More};
+/// use std::io;
+///
+/// struct Greeting(String);
+///
+/// impl Handler for Greeting {
+///     async fn handle(&self, connection: Connection) -> io::Result<()> {
+///         connection.stream.send_all(self.0.as_bytes(), More::No).await
+///     }
+///
+///     fn verify(&self, peer: &Addr) -> bool {
+///         peer.ip().is_some_and(|ip| ip.is_loopback())
+///     }
+///
+///     fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
+///         eprintln!("{peer:?}: {failure}");
+///     }
+/// }
+/// ```
 pub trait Handler: Send + Sync + 'static {
     /// Serves one connection, which is closed when the future is done.
     fn handle(&self, connection: Connection) -> impl Future<Output = io::Result<()>>;
