@@ -497,6 +497,7 @@ fn json_is_preferred_where_it_was_asked_for() {
     assert!(json("text/html;q=0, */*"));
     assert!(!json("*/*"));
     assert!(!json("text/html, application/json"));
+    assert!(!json("application/json;q=0"));
     assert!(!json(
         "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
     ));

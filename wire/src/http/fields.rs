@@ -178,7 +178,7 @@ pub fn accepts_json_before_html<'b>(values: impl IntoIterator<Item = &'b [u8]>) 
         json.consider(range, weight, b"application/json", b"application/*");
         html.consider(range, weight, b"text/html", b"text/*");
     }
-    (json.weight, json.specific) > (html.weight, html.specific)
+    json.weight > 0 && (json.weight, json.specific) > (html.weight, html.specific)
 }
 
 /// What the most specific media range so far says of one media type.
