@@ -221,8 +221,10 @@ impl Args {
                 Err(Failure::new(Exit::Usage, text))
             }
             ModelName::Sequential => Ok(Model::Sequential),
+            // One place more than visitors, for whoever is told that there are
+            // too many: those without a place wait and are told nothing.
             ModelName::Threads => Ok(Model::Threads {
-                max: self.max_connections,
+                max: self.max_connections.saturating_add(1),
             }),
             ModelName::Events => Ok(Model::Events { mux }),
             ModelName::Cores => match Model::cores() {
