@@ -126,7 +126,7 @@ fn check_one(command: &Command, flag: &Arg, value: &str) -> Result<(), String> {
                 .trim_start_matches("error:")
                 .split_whitespace()
                 .collect();
-            Err(format!("has an {}", words.join(" ")))
+            Err(format!("is wrong: {}", words.join(" ")))
         }
         _ => Ok(()),
     }

@@ -2,6 +2,7 @@
 //! with difficult names.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
+pub mod ftp;
 pub mod http;
 
 use std::ffi::OsStr;
