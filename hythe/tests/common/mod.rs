@@ -158,6 +158,15 @@ impl Served {
             .count()
     }
 
+    /// How many sockets it has open, those it listens on included.
+    pub fn sockets(&self) -> usize {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        descriptors
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter(|link| link.as_os_str().as_bytes().starts_with(b"socket:"))
+            .count()
+    }
+
     /// How many threads it has.
     pub fn threads(&self) -> usize {
         fs::read_dir(format!("/proc/{}/task", self.child.id()))
