@@ -168,8 +168,6 @@ fn a_request_is_understood_however_it_is_cut() {
         let mut client = Client::new(served.address("http"));
         client.stream().set_nodelay(true).unwrap();
         client.send(&text[..cut]);
-        // An exchange with another connection of the same loop is no proof
-        // that the first part was read, but mostly it will have been.
         client.send(&text[cut..]);
         assert_eq!(client.reply("POST").status, 405, "{cut}");
         assert_eq!(client.reply("GET").body, b"a", "{cut}");
