@@ -66,7 +66,7 @@ impl Stream {
                         asked: bytes,
                     })
                 });
-                self.accounted(result)
+                self.accounted_as_sent(result)
             });
             if sent.await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -62,6 +62,7 @@ pub struct Stream {
     patience: Cell<Patience>,
     /// Bytes moved since the deadline was last put off.
     moved: Cell<usize>,
+    sent: Cell<u64>,
     /// Whether a short read says that there is no more. A Unix socket ends a
     /// read after each message that carried descriptors, too.
     short_is_all: bool,
@@ -92,6 +93,7 @@ impl Stream {
             socket,
             patience: Cell::new(Patience::default()),
             moved: Cell::new(0),
+            sent: Cell::new(0),
         };
         stream.progressed();
         Ok(stream)
@@ -275,6 +277,19 @@ impl Stream {
                 .send(bytes, more)
                 .map(|bytes| Moved { bytes, asked })
         });
+        self.accounted_as_sent(result)
+    }
+
+    /// How many bytes have been sent since the beginning, as far as the kernel
+    /// has taken them.
+    pub fn sent(&self) -> u64 {
+        self.sent.get()
+    }
+
+    fn accounted_as_sent(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.sent.set(self.sent.get() + bytes as u64);
+        }
         self.accounted(result)
     }
 
