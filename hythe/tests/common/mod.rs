@@ -232,6 +232,9 @@ pub fn tool(name: &str) -> Command {
         "ncftpget" | "ncftpls" => "ncftp",
         "tnftp" => "tnftp",
         "python3" => "python3-minimal",
+        "id" | "timeout" => "coreutils",
+        "script" => "bsdutils",
+        "setpriv" => "util-linux",
         other => other,
     };
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
