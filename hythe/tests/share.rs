@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use hythe::share::{
     Access, By, Entry, Hit, Kind, Listing, Order, Pieces, RESERVED, RelPath, SearchLimits, Share,
@@ -324,7 +325,7 @@ fn orders() {
     for (name, size, time) in [("b", 3, 300), ("A", 2, 100), ("c", 1, 200), ("É", 2, 400)] {
         let file = fs::File::create(folder.join(name)).unwrap();
         file.set_len(size).unwrap();
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(time);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time);
         file.set_modified(time).unwrap();
     }
     let view = place.view();
@@ -490,6 +491,68 @@ fn etags_change_with_the_file() {
     assert!(first.starts_with('"') && first.ends_with('"') && first == tag());
     fs::write(place.disk("file"), "inside, but longer").unwrap();
     assert_ne!(first, tag());
+}
+
+/// Whether `change`, done as often as the clock of the file system needs to go
+/// on, is seen in what is told of `name`.
+fn notices(place: &Place, name: &str, change: impl Fn()) -> bool {
+    let meta = || place.view().metadata(&path(name)).unwrap();
+    let before = meta();
+    let give_up = Instant::now() + Duration::from_secs(2);
+    while meta() == before && Instant::now() < give_up {
+        change();
+    }
+    meta() != before
+}
+
+#[test]
+fn a_change_is_noticed_whatever_is_restored_after_it() {
+    let place = Place::new();
+    let file = place.disk("file");
+    let tag = || place.view().metadata(&path("file")).unwrap().etag();
+    let first = tag().to_string();
+    let overwrite = || {
+        let modified = fs::metadata(&file).unwrap().modified().unwrap();
+        fs::write(&file, "INSIDE").unwrap();
+        let file = fs::File::options().write(true).open(&file).unwrap();
+        file.set_modified(modified).unwrap();
+    };
+    assert!(notices(&place, "file", overwrite));
+    let mode = |bits| fs::set_permissions(&file, fs::Permissions::from_mode(bits)).unwrap();
+    assert!(notices(&place, "file", || {
+        mode(0o600);
+        mode(0o644);
+    }));
+    assert!(notices(&place, "file", || {
+        fs::hard_link(&file, place.disk("second")).unwrap();
+        fs::remove_file(place.disk("second")).unwrap();
+    }));
+    assert_eq!(first, tag().to_string());
+    assert!(notices(&place, "file", || {
+        fs::write(place.disk("new"), "inside").unwrap();
+        fs::rename(place.disk("new"), &file).unwrap();
+    }));
+    assert!(notices(&place, "folder", || {
+        fs::rename(place.disk("folder/deep"), place.disk("folder/x")).unwrap();
+        fs::rename(place.disk("folder/x"), place.disk("folder/deep")).unwrap();
+    }));
+}
+
+#[test]
+fn reading_is_no_change() {
+    let place = Place::new();
+    let view = place.view();
+    let meta = |name| view.metadata(&path(name)).unwrap();
+    // So old that even a disk that is mounted with `relatime` updates it.
+    let long_ago = fs::FileTimes::new().set_accessed(SystemTime::UNIX_EPOCH);
+    for name in ["file", "folder"] {
+        let opened = fs::File::open(place.disk(name)).unwrap();
+        opened.set_times(long_ago).unwrap();
+    }
+    let before = ["file", "folder"].map(meta);
+    assert_eq!(read(&view, &path("file")).unwrap(), b"inside");
+    listed(&view, "folder", By::Name, false);
+    assert_eq!(["file", "folder"].map(meta), before);
 }
 
 #[test]
@@ -683,7 +746,7 @@ fn tar_archives() {
     assert_eq!(files_below(unpacked.path()), expected);
     assert!(unpacked.path().join("folder/empty").is_dir());
     let time = |file: PathBuf| fs::metadata(file).unwrap().modified().unwrap();
-    let seconds = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(
         seconds(time(unpacked.path().join("folder/100%"))).as_secs(),
         seconds(time(place.disk("folder/100%"))).as_secs(),

@@ -23,8 +23,20 @@ pub struct Modified {
     pub nanos: u32,
 }
 
+/// When anything about a file last changed, its content, its permissions or its
+/// names, in the file system's own time. Unlike [`Modified`], nobody can set it
+/// back, and reading does not move it. It is good for telling whether two are
+/// equal and for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Changed {
+    /// Whole seconds since 1970 in UTC.
+    pub secs: i64,
+    /// Nanoseconds after `secs`, below 1,000,000,000.
+    pub nanos: u32,
+}
+
 /// A snapshot of `stat(2)`. Two that are equal describe the same content, as
-/// far as the file system can tell, which is what caches and entity tags need.
+/// far as the file system can tell, which is what caches need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Meta {
     /// File or folder.
@@ -33,6 +45,10 @@ pub struct Meta {
     pub size: u64,
     /// When the content last changed.
     pub modified: Modified,
+    /// When anything about it last changed. Some programs write to a file and
+    /// then restore its time of modification, as `touch -r` does: without this,
+    /// what they wrote would look the same as what was there.
+    pub changed: Changed,
     /// The device the file is on.
     pub device: u64,
     /// The file's number on its device.
@@ -62,6 +78,10 @@ impl Meta {
                 secs: stat.st_mtime as i64,
                 nanos: stat.st_mtime_nsec as u32,
             },
+            changed: Changed {
+                secs: stat.st_ctime as i64,
+                nanos: stat.st_ctime_nsec as u32,
+            },
             device: stat.st_dev as u64,
             inode: stat.st_ino as u64,
             mode: stat.st_mode & 0o7777,
@@ -82,7 +102,9 @@ impl Meta {
 }
 
 /// Formats as a quoted entity tag made of device, inode, size and time of
-/// modification, so that it changes whenever one of them does.
+/// modification, so that it changes whenever one of them does. The time of
+/// change is not in it: a `chmod(2)` or a new hard link would make every visitor
+/// fetch again what they have.
 #[derive(Clone, Copy, Debug)]
 pub struct ETag(Meta);
 

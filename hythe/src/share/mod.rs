@@ -29,7 +29,7 @@ use rustix::io::Errno;
 
 pub use archive::{Tar, Zip};
 pub use listing::{By, Entry, Listing, Order, SORT_LIMIT};
-pub use meta::{ETag, Kind, Meta, Modified};
+pub use meta::{Changed, ETag, Kind, Meta, Modified};
 pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
 pub use pieces::{PIECE, Pieces};
 pub use search::{Hit, Search, SearchLimits};
