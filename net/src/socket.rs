@@ -210,6 +210,16 @@ impl Socket {
         Ok(rustix::fs::sendfile(&self.fd, file, Some(offset), count)?)
     }
 
+    /// `ioctl(2)` with `SIOCOUTQ`: how many bytes of what was sent the peer's
+    /// kernel has not acknowledged (`tcp(7)`), or the peer not read (Unix; with
+    /// the kernel's own overhead).
+    ///
+    /// # Errors
+    /// `InvalidInput` on a listener.
+    pub fn unacknowledged(&self) -> io::Result<usize> {
+        sys::outq(self.fd.as_fd())
+    }
+
     /// `shutdown(2)`.
     ///
     /// # Errors

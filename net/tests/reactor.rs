@@ -19,6 +19,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{FOREVER, MUXES, in_each_reactor, tcp_pair};
+use hythe_net::option::RecvBuffer;
 use hythe_net::reactor::{lease, sleep, spawn, stopping, timeout, unblock, yield_now};
 use hythe_net::{
     Addr, Domain, How, Input, Kind, Listener, More, Patience, Reactor, Socket, Stream,
@@ -315,6 +316,40 @@ fn a_peer_that_takes_nothing_is_given_up() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        Ok(())
+    });
+}
+
+/// The kernel takes nothing more before much of its buffer has gone; a peer
+/// that reads so slowly that this takes longer than the idle time lives.
+#[test]
+fn a_peer_that_reads_steadily_is_not_given_up_however_full_the_buffer_is() {
+    const IDLE: Duration = Duration::from_millis(300);
+    const PIECE: usize = 4 * 1024;
+    in_each_reactor(async || {
+        for (here, there) in [tcp_pair().await?, Stream::pair()?] {
+            here.set_patience(Patience {
+                idle: IDLE,
+                bytes: PIECE / 4,
+            });
+            there.socket().set(RecvBuffer(2 * PIECE as u32))?;
+            let (taken, begun) = (Cell::new(0), Instant::now());
+            let read = async {
+                while begun.elapsed() < 3 * IDLE {
+                    let mut piece = [0; PIECE];
+                    taken.set(taken.get() + there.recv(&mut piece).await?);
+                    sleep(SHORT).await;
+                }
+                drop(there);
+                io::Result::Ok(())
+            };
+            let data = vec![0; 8 << 20];
+            let sending = here.send_all(&data, More::No);
+            let (sent, read) = futures_lite::future::zip(sending, read).await;
+            read?;
+            assert_ne!(sent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+            assert!(taken.get() < data.len() / 2, "it was never about to end");
+        }
         Ok(())
     });
 }

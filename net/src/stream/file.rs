@@ -57,7 +57,7 @@ impl Stream {
         while *offset < end {
             let asked = (end - *offset) as usize;
             let sent = poll_fn(|context| {
-                let result = self.registration.poll_io(context, Interest::WRITE, || {
+                self.poll_io(context, Interest::WRITE, || {
                     let bytes = self.socket.send_file(file.as_fd(), offset, asked)?;
                     // Fewer bytes may also mean that the file has ended, and
                     // not that the socket is full: only `WouldBlock` does.
@@ -65,8 +65,7 @@ impl Stream {
                         bytes,
                         asked: bytes,
                     })
-                });
-                self.accounted_as_sent(result)
+                })
             });
             if sent.await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

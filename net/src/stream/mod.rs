@@ -25,23 +25,49 @@ use crate::reactor::{self, Moved, Registration, lease, timeout};
 use crate::{Addr, How, Kind, More, Socket};
 
 /// How long a peer may take.
+///
+/// ```
+/// use hythe_net::Patience;
+/// use std::time::Duration;
+///
+/// assert_eq!(Patience::new(Duration::from_secs(300)).bytes, 64 * 1024);
+/// assert_eq!(Patience::new(Duration::from_secs(1)).bytes, 218);
+/// ```
+///
+/// The clock runs whatever a session does. One that did slow work of its own
+/// calls [`Stream::progressed`] after it, lest its peer pay for that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// A connection without progress for this long is closed. Progress is a
     /// whole message (see [`Stream::progressed`]) or `bytes` moved.
     pub idle: Duration,
-    /// How many bytes, in either direction, count as progress: a peer that
-    /// takes a byte a second makes none.
+    /// How many bytes count as progress: a peer that takes a byte a second
+    /// makes none. Bytes count as they are received and as the kernel takes
+    /// them to send; when its buffer is full, as the peer acknowledges them.
+    ///
+    /// A TCP peer that reads slowly acknowledges in steps, of a segment or a
+    /// sixteenth of its own buffer: a few KiB to a few hundred. It needs one
+    /// step within `idle`, however low this is.
     pub bytes: usize,
 }
 
-impl Default for Patience {
-    /// Five minutes, in which at least 64 KiB must move: 218 bytes a second.
-    fn default() -> Self {
+impl Patience {
+    /// Patience that ends after `idle` without progress, where progress is
+    /// 218 bytes for each second of it (64 KiB in five minutes), and at least
+    /// one byte.
+    pub fn new(idle: Duration) -> Self {
+        let bytes = idle.as_millis().saturating_mul(64 * 1024) / 300_000;
         Self {
-            idle: Duration::from_secs(300),
-            bytes: 64 * 1024,
+            idle,
+            bytes: usize::try_from(bytes).unwrap_or(usize::MAX).max(1),
         }
+    }
+}
+
+impl Default for Patience {
+    /// Five minutes, in which at least 64 KiB must move.
+    fn default() -> Self {
+        Self::new(Duration::from_secs(300))
     }
 }
 
@@ -62,7 +88,12 @@ pub struct Stream {
     patience: Cell<Patience>,
     /// Bytes moved since the deadline was last put off.
     moved: Cell<usize>,
+    /// Bytes the kernel took to send so far.
     sent: Cell<u64>,
+    /// How many of these the peer had acknowledged when somebody first waited
+    /// to send since the last progress. Most progress is made without waiting
+    /// long, and then nobody needs to ask the kernel.
+    acknowledged: Cell<Option<u64>>,
     /// Whether a short read says that there is no more. A Unix socket ends a
     /// read after each message that carried descriptors, too.
     short_is_all: bool,
@@ -94,6 +125,7 @@ impl Stream {
             patience: Cell::new(Patience::default()),
             moved: Cell::new(0),
             sent: Cell::new(0),
+            acknowledged: Cell::new(None),
         };
         stream.progressed();
         Ok(stream)
@@ -215,9 +247,11 @@ impl Stream {
         self.progressed();
     }
 
-    /// The session has got on: a whole message has come or gone.
+    /// The session has got on: a whole message has come or gone, or the
+    /// session itself has finished what took it long.
     pub fn progressed(&self) {
         self.moved.set(0);
+        self.acknowledged.set(None);
         self.registration
             .set_deadline(self.now().checked_add(self.patience.get().idle));
     }
@@ -233,12 +267,55 @@ impl Stream {
         self.registration.now()
     }
 
-    fn account(&self, bytes: usize) {
+    fn account(&self, interest: Interest, bytes: usize) {
+        if interest == Interest::WRITE {
+            self.sent.set(self.sent.get() + bytes as u64);
+        }
         let moved = self.moved.get() + bytes;
         self.moved.set(moved);
         if moved >= self.patience.get().bytes {
             self.progressed();
         }
+    }
+
+    /// [`Registration::poll_io`] with the progress it makes.
+    fn poll_io(
+        &self,
+        context: &mut Context<'_>,
+        interest: Interest,
+        mut operation: impl FnMut() -> io::Result<Moved>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let result = self.registration.poll_io(context, interest, &mut operation);
+            match &result {
+                Poll::Ready(Ok(bytes)) => self.account(interest, *bytes),
+                // Once the kernel's buffer is full, up to 4 MiB, it takes no
+                // more before a third has gone: what goes meanwhile counts, too.
+                Poll::Ready(Err(error)) if is_deadline(error) && self.peer_took_enough() => {
+                    self.progressed();
+                    self.acknowledged.set(self.acknowledged_by_now());
+                    continue;
+                }
+                Poll::Pending if interest == Interest::WRITE => {
+                    if self.acknowledged.get().is_none() {
+                        self.acknowledged.set(self.acknowledged_by_now());
+                    }
+                }
+                Poll::Ready(Err(_)) | Poll::Pending => {}
+            }
+            return result;
+        }
+    }
+
+    fn peer_took_enough(&self) -> bool {
+        let taken = |before| Some(self.acknowledged_by_now()?.saturating_sub(before));
+        let taken = self.acknowledged.get().and_then(taken);
+        taken.is_some_and(|taken| taken >= self.patience.get().bytes as u64)
+    }
+
+    fn acknowledged_by_now(&self) -> Option<u64> {
+        let unacknowledged = self.socket.unacknowledged().ok()? as u64;
+        Some(self.sent.get().saturating_sub(unacknowledged))
     }
 
     // --- Bytes ---
@@ -253,12 +330,11 @@ impl Stream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let whole = buffer.len();
-        let result = self.registration.poll_io(context, Interest::READ, || {
+        self.poll_io(context, Interest::READ, || {
             let bytes = self.socket.recv(buffer)?;
             let asked = if self.short_is_all { whole } else { bytes };
             Ok(Moved { bytes, asked })
-        });
-        self.accounted(result)
+        })
     }
 
     /// One `send(2)` once there is room.
@@ -271,33 +347,18 @@ impl Stream {
         bytes: &[u8],
         more: More,
     ) -> Poll<io::Result<usize>> {
-        let result = self.registration.poll_io(context, Interest::WRITE, || {
+        self.poll_io(context, Interest::WRITE, || {
             let asked = bytes.len();
             self.socket
                 .send(bytes, more)
                 .map(|bytes| Moved { bytes, asked })
-        });
-        self.accounted_as_sent(result)
+        })
     }
 
     /// How many bytes have been sent since the beginning, as far as the kernel
     /// has taken them.
     pub fn sent(&self) -> u64 {
         self.sent.get()
-    }
-
-    fn accounted_as_sent(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = result {
-            self.sent.set(self.sent.get() + bytes as u64);
-        }
-        self.accounted(result)
-    }
-
-    fn accounted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = result {
-            self.account(bytes);
-        }
-        result
     }
 
     /// Receives into `buffer`: how many bytes came; 0 is the end.
@@ -351,6 +412,12 @@ impl Stream {
         // How it ends no longer matters to anybody.
         timeout(LINGER, drain).await.ok();
     }
+}
+
+/// Whether an error says that [`Patience`] is at its end. When the kernel is
+/// out of its own (`ETIMEDOUT`), the connection is gone.
+fn is_deadline(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
 }
 
 /// How much of what a peer still sends is read before its connection is

@@ -58,6 +58,17 @@ pub(crate) fn setsockopt(
     check(result).map(drop)
 }
 
+/// `ioctl(2)` with `SIOCOUTQ`: the bytes in the send queue. For TCP those are
+/// what the peer has not acknowledged (`tcp(7)`).
+pub(crate) fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the kernel writes one `int`, and `bytes` is one. Linux gives
+    // `SIOCOUTQ` the number of `TIOCOUTQ`.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    check(result)?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// `ppoll(2)` on descriptor numbers. `rustix` wants a borrow of each
 /// descriptor for as long as the set lives, but a multiplexer must survive
 /// its user closing one (the kernel then answers `POLLNVAL`).
