@@ -320,6 +320,43 @@ fn a_peer_that_takes_nothing_is_given_up() {
     });
 }
 
+#[test]
+fn what_a_peer_did_not_take_in_time_is_not_kept_for_it() {
+    in_each_reactor(async || {
+        let (here, there) = tcp_pair().await?;
+        here.set_patience(Patience {
+            idle: SHORT,
+            bytes: usize::MAX,
+        });
+        let data = vec![0; 64 << 20];
+        here.send_all(&data, More::No).await.unwrap_err();
+        // However orderly it is ended.
+        here.close().await;
+        drop(here);
+        let taken = read_all(&there).await.map(|bytes| bytes.len());
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+
+        // One that takes it after all, and is waited for, loses nothing.
+        let (here, there) = tcp_pair().await?;
+        here.set_patience(Patience {
+            idle: SHORT,
+            bytes: usize::MAX,
+        });
+        here.send_all(&data, More::No).await.unwrap_err();
+        here.set_patience(Patience::default());
+        let sent = here.sent();
+        let more = async {
+            here.send_all(b"more", More::No).await?;
+            drop(here);
+            io::Result::Ok(())
+        };
+        let (more, taken) = futures_lite::future::zip(more, read_all(&there)).await;
+        more?;
+        assert_eq!(taken?.len() as u64, sent + 4);
+        Ok(())
+    });
+}
+
 /// The kernel takes nothing more before much of its buffer has gone; a peer
 /// that reads so slowly that this takes longer than the idle time lives.
 #[test]

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::mux::{Interest, Ready};
-use crate::option::{DomainOf, Error as PendingError, OobInline};
+use crate::option::{DomainOf, Error as PendingError, Linger, OobInline};
 use crate::reactor::{self, Moved, Registration, lease, timeout};
 use crate::{Addr, How, Kind, More, Socket};
 
@@ -94,6 +94,8 @@ pub struct Stream {
     /// to send since the last progress. Most progress is made without waiting
     /// long, and then nobody needs to ask the kernel.
     acknowledged: Cell<Option<u64>>,
+    /// Whether a send has timed out, and none has got on since.
+    stuck: Cell<bool>,
     /// Whether a short read says that there is no more. A Unix socket ends a
     /// read after each message that carried descriptors, too.
     short_is_all: bool,
@@ -126,6 +128,7 @@ impl Stream {
             moved: Cell::new(0),
             sent: Cell::new(0),
             acknowledged: Cell::new(None),
+            stuck: Cell::new(false),
         };
         stream.progressed();
         Ok(stream)
@@ -270,6 +273,7 @@ impl Stream {
     fn account(&self, interest: Interest, bytes: usize) {
         if interest == Interest::WRITE {
             self.sent.set(self.sent.get() + bytes as u64);
+            self.stuck.set(false);
         }
         let moved = self.moved.get() + bytes;
         self.moved.set(moved);
@@ -300,6 +304,9 @@ impl Stream {
                     if self.acknowledged.get().is_none() {
                         self.acknowledged.set(self.acknowledged_by_now());
                     }
+                }
+                Poll::Ready(Err(error)) if is_deadline(error) && interest == Interest::WRITE => {
+                    self.stuck.set(true);
                 }
                 Poll::Ready(Err(_)) | Poll::Pending => {}
             }
@@ -424,6 +431,17 @@ fn is_deadline(error: &io::Error) -> bool {
 /// closed, and for how long: enough for a request that was under way.
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
+
+/// What a peer did not take in all its time is thrown away with its connection
+/// (a reset): the kernel would keep megabytes of it for many minutes more.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.stuck.get() {
+            // It can only fail for a descriptor that somebody else closed.
+            self.socket.set(Linger(Some(Duration::ZERO))).ok();
+        }
+    }
+}
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
