@@ -1,16 +1,15 @@
 //! The entries of a folder, some at a time.
 
-use std::cmp::Reverse;
 use std::io;
-use std::vec;
 
 use rustix::fs::{AtFlags, Dir, FileType, OFlags, ResolveFlags, statat};
 use rustix::io::Errno;
 
-use super::{Kind, Meta, Modified, RESERVED, RelPath, View, is_skipped, told};
+use super::sorting::{BUDGET, Budget, Gathered, Rank};
+use super::{Kind, Meta, RESERVED, RelPath, View, is_skipped, told};
 
-/// The largest folder that is sorted. Sorting needs all its entries in memory
-/// at once, about 200 bytes each: 20 MB for this many, which is as much as one
+/// The largest folder that is sorted. Sorting needs all its names in memory at
+/// once, some 70 bytes each: 7 MB for this many, which is as much as one
 /// visitor's request should be able to claim. Nobody reads a longer list from
 /// top to bottom.
 pub const SORT_LIMIT: usize = 100_000;
@@ -83,28 +82,29 @@ enum Stage {
     /// Straight from the disk.
     Streaming,
     /// Collecting what is to be sorted.
-    Gathering(Vec<Candidate>),
-    /// Handing out what was collected, and then whatever is left on the disk.
-    Yielding(vec::IntoIter<Candidate>),
-}
-
-/// An entry that has its place in the order, but perhaps not its metadata yet:
-/// to sort by name it is not needed, and thousands of `stat(2)` calls can wait
-/// until the first batch is on its way.
-#[derive(Debug)]
-struct Candidate {
-    name: Box<[u8]>,
-    kind: Kind,
-    seen: Option<(Meta, bool)>,
+    Gathering(Gathered),
+    /// Handing out what was sorted.
+    Yielding(Gathered),
 }
 
 impl Listing {
+    /// Lists the folder at `path`.
+    pub(super) fn new(view: View, path: RelPath, order: Order) -> io::Result<Self> {
+        Self::within(view, path, order, SORT_LIMIT, &BUDGET)
+    }
+
     /// Lists the folder at `path`, sorted if it has no more than `limit`
-    /// entries.
-    pub(super) fn new(view: View, path: RelPath, order: Order, limit: usize) -> io::Result<Self> {
+    /// entries and there is room for them in `budget`.
+    fn within(
+        view: View,
+        path: RelPath,
+        order: Order,
+        limit: usize,
+        budget: &'static Budget,
+    ) -> io::Result<Self> {
         let stage = match order.by {
             By::None => Stage::Streaming,
-            _ => Stage::Gathering(Vec::new()),
+            _ => Stage::Gathering(Gathered::new(budget)),
         };
         let sorted = order.by != By::None;
         Ok(Self {
@@ -123,23 +123,28 @@ impl Listing {
     /// # Errors
     /// Whatever the disk reports about the folder itself.
     pub fn next_batch(&mut self, out: &mut Vec<Entry>) -> io::Result<bool> {
-        match &mut self.stage {
+        match std::mem::replace(&mut self.stage, Stage::Streaming) {
             Stage::Streaming => self.stream(out),
-            Stage::Gathering(_) => self.gather(),
-            Stage::Yielding(rest) => {
-                for candidate in rest.take(BATCH) {
-                    out.extend(self.folder.complete(candidate)?);
+            Stage::Gathering(gathered) => {
+                self.stage = self.gather(gathered)?;
+                Ok(true)
+            }
+            Stage::Yielding(mut sorted) => {
+                for _ in 0..BATCH {
+                    let Some(name) = sorted.take() else {
+                        return Ok(false);
+                    };
+                    out.extend(self.folder.entry(name)?);
                 }
-                if rest.len() == 0 {
-                    self.stage = Stage::Streaming;
-                }
+                self.stage = Stage::Yielding(sorted);
                 Ok(true)
             }
         }
     }
 
-    /// Whether the entries come in the order that was asked for: not in a
-    /// folder of more than [`SORT_LIMIT`] entries, which comes in its own order.
+    /// Whether the entries come in the order that was asked for, rather than in
+    /// the folder's own: not in a folder of more than [`SORT_LIMIT`] entries,
+    /// and not when others' listings leave too little memory to sort this one.
     /// Final once a batch has yielded an entry.
     pub fn is_sorted(&self) -> bool {
         self.sorted
@@ -155,66 +160,28 @@ impl Listing {
             let Some((name, _)) = self.folder.next_name()? else {
                 return Ok(false);
             };
-            if let Some((meta, symlink)) = self.folder.look(&name)? {
-                out.push(Entry {
-                    name,
-                    meta,
-                    symlink,
-                });
-            }
+            out.extend(self.folder.entry(name)?);
         }
         Ok(true)
     }
 
-    fn gather(&mut self) -> io::Result<bool> {
-        let Stage::Gathering(gathered) = &mut self.stage else {
-            return Ok(true);
-        };
-        let mut ended = false;
+    /// Reads on, and says what comes next.
+    fn gather(&mut self, mut gathered: Gathered) -> io::Result<Stage> {
         for _ in 0..GATHER {
-            if gathered.len() > self.limit {
-                break;
-            }
             let Some((name, file_type)) = self.folder.next_name()? else {
-                ended = true;
-                break;
+                gathered.sort(self.order.descending);
+                return Ok(Stage::Yielding(gathered));
             };
-            gathered.extend(self.folder.candidate(name, file_type, self.order.by)?);
-        }
-        self.sorted = gathered.len() <= self.limit;
-        if ended || !self.sorted {
-            let mut gathered = std::mem::take(gathered);
-            if self.sorted {
-                sort(&mut gathered, self.order);
+            let Some((kind, rank)) = self.folder.rank(&name, file_type, self.order.by)? else {
+                continue;
+            };
+            if gathered.len() == self.limit || !gathered.push(&name, kind, rank) {
+                self.sorted = false;
+                self.folder.rewind();
+                return Ok(Stage::Streaming);
             }
-            self.stage = Stage::Yielding(gathered.into_iter());
         }
-        Ok(true)
-    }
-}
-
-fn sort(candidates: &mut [Candidate], Order { by, descending }: Order) {
-    /// The field that decides before the name does.
-    #[derive(PartialEq, Eq, PartialOrd, Ord)]
-    enum Field {
-        Nothing,
-        Size(u64),
-        Modified(Modified),
-    }
-    let field = |candidate: &Candidate| match (by, &candidate.seen) {
-        // The size of a folder means nothing to a visitor.
-        (By::Size, Some((meta, _))) if !meta.is_folder() => Field::Size(meta.size),
-        (By::Modified, Some((meta, _))) => Field::Modified(meta.modified),
-        _ => Field::Nothing,
-    };
-    let key = |candidate: &Candidate| {
-        let name = String::from_utf8_lossy(&candidate.name).to_lowercase();
-        (field(candidate), name, candidate.name.clone())
-    };
-    if descending {
-        candidates.sort_by_cached_key(|one| (one.kind == Kind::File, Reverse(key(one))));
-    } else {
-        candidates.sort_by_cached_key(|one| (one.kind == Kind::File, key(one)));
+        Ok(Stage::Gathering(gathered))
     }
 }
 
@@ -229,15 +196,21 @@ struct Folder {
 #[derive(Debug)]
 enum Names {
     OnDisk(Dir),
-    /// Of a share that is one file: its name, until it has been told.
-    Only(Option<Box<[u8]>>),
+    /// Of a share that is one file: its name, and whether it has been told.
+    Only {
+        name: Box<[u8]>,
+        told: bool,
+    },
 }
 
 impl Folder {
     fn open(view: View, path: RelPath) -> io::Result<Self> {
         let root = &view.share.0;
         let names = match &root.only {
-            Some(only) if path.is_root() => Names::Only(Some(only.shown.clone())),
+            Some(only) if path.is_root() => Names::Only {
+                name: only.shown.clone(),
+                told: false,
+            },
             _ => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK;
                 let folder = root.open(&path, flags, ResolveFlags::empty());
@@ -255,7 +228,11 @@ impl Folder {
     fn next_name(&mut self) -> io::Result<Option<(Box<[u8]>, FileType)>> {
         let dir = match &mut self.names {
             Names::OnDisk(dir) => dir,
-            Names::Only(name) => return Ok(name.take().map(|name| (name, FileType::Unknown))),
+            Names::Only { told: true, .. } => return Ok(None),
+            Names::Only { name, told } => {
+                *told = true;
+                return Ok(Some((name.clone(), FileType::Unknown)));
+            }
         };
         while let Some(entry) = dir.read() {
             let entry = entry?;
@@ -266,6 +243,23 @@ impl Folder {
             }
         }
         Ok(None)
+    }
+
+    /// Begins again with the first name.
+    fn rewind(&mut self) {
+        match &mut self.names {
+            Names::OnDisk(dir) => dir.rewind(),
+            Names::Only { told, .. } => *told = false,
+        }
+    }
+
+    /// What is called `name`; `None` if it is not for the visitor.
+    fn entry(&self, name: Box<[u8]>) -> io::Result<Option<Entry>> {
+        Ok(self.look(&name)?.map(|(meta, symlink)| Entry {
+            name,
+            meta,
+            symlink,
+        }))
     }
 
     /// What `name` is, and whether it is a symbolic link; `None` if it is not
@@ -294,49 +288,27 @@ impl Folder {
         Ok(Some((self.view.metadata(&path)?, symlink)))
     }
 
-    /// What is needed of `name` to give it its place in the order.
-    fn candidate(
-        &self,
-        name: Box<[u8]>,
-        file_type: FileType,
-        by: By,
-    ) -> io::Result<Option<Candidate>> {
-        let kind = match file_type {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Folder,
-            FileType::Symlink | FileType::Unknown => {
-                return self.looked_at(name);
-            }
+    /// What gives `name` its place in the order. To sort by name its metadata
+    /// is rarely needed, and thousands of `stat(2)` calls can wait until the
+    /// first batch is on its way.
+    fn rank(&self, name: &[u8], file_type: FileType, by: By) -> io::Result<Option<(Kind, Rank)>> {
+        match (file_type, by) {
+            (FileType::RegularFile, By::None | By::Name) => return Ok(Some((Kind::File, (0, 0)))),
+            (FileType::Directory, By::None | By::Name) => return Ok(Some((Kind::Folder, (0, 0)))),
+            (
+                FileType::RegularFile | FileType::Directory | FileType::Symlink | FileType::Unknown,
+                _,
+            ) => {}
             _ => return Ok(None),
-        };
-        match by {
-            By::None | By::Name => Ok(Some(Candidate {
-                name,
-                kind,
-                seen: None,
-            })),
-            By::Size | By::Modified => self.looked_at(name),
         }
-    }
-
-    fn looked_at(&self, name: Box<[u8]>) -> io::Result<Option<Candidate>> {
-        let seen = self.look(&name)?;
-        Ok(seen.map(|(meta, _)| Candidate {
-            name,
-            kind: meta.kind,
-            seen,
-        }))
-    }
-
-    fn complete(&self, Candidate { name, seen, .. }: Candidate) -> io::Result<Option<Entry>> {
-        let seen = match seen {
-            Some(seen) => Some(seen),
-            None => self.look(&name)?,
-        };
-        Ok(seen.map(|(meta, symlink)| Entry {
-            name,
-            meta,
-            symlink,
+        Ok(self.look(name)?.map(|(meta, _)| {
+            let rank = match by {
+                // The size of a folder means nothing to a visitor.
+                By::Size if !meta.is_folder() => (i64::try_from(meta.size).unwrap_or(i64::MAX), 0),
+                By::Modified => (meta.modified.secs, meta.modified.nanos),
+                _ => (0, 0),
+            };
+            (meta.kind, rank)
         }))
     }
 }
@@ -349,13 +321,16 @@ mod tests {
     use super::*;
     use crate::share::{Access, Share};
 
-    fn list(folder: &Path, by: By, limit: usize) -> (Vec<String>, bool) {
+    fn begin(folder: &Path, by: By, limit: usize, budget: &'static Budget) -> Listing {
         let view = Share::open(folder).unwrap().view(Access::Read);
         let order = Order {
             by,
             descending: false,
         };
-        let mut listing = Listing::new(view, RelPath::root(), order, limit).unwrap();
+        Listing::within(view, RelPath::root(), order, limit, budget).unwrap()
+    }
+
+    fn drain(mut listing: Listing) -> (Vec<String>, bool) {
         let mut entries = Vec::new();
         while listing.next_batch(&mut entries).unwrap() {}
         let names = entries
@@ -364,20 +339,86 @@ mod tests {
         (names.collect(), listing.is_sorted())
     }
 
+    /// Makes files with such names, and tells them in order.
+    fn fill(folder: &Path, names: impl Iterator<Item = String>) -> Vec<String> {
+        let mut names: Vec<String> = names.collect();
+        for name in &names {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        names.sort();
+        names
+    }
+
     #[test]
     fn folders_beyond_the_limit_come_whole_but_unsorted() {
         let folder = tempfile::tempdir().unwrap();
-        let expected: Vec<String> = (0..10).map(|number| format!("f{number}")).collect();
-        for name in &expected {
-            fs::write(folder.path().join(name), name).unwrap();
-        }
+        let expected = fill(folder.path(), (0..10).map(|number| format!("f{number}")));
         for by in [By::Name, By::Size, By::Modified] {
-            assert_eq!(list(folder.path(), By::Name, 11), (expected.clone(), true));
-            assert_eq!(list(folder.path(), By::Name, 10), (expected.clone(), true));
-            let (mut names, sorted) = list(folder.path(), by, 9);
+            let list = |by, limit| drain(begin(folder.path(), by, limit, &BUDGET));
+            assert_eq!(list(By::Name, 11), (expected.clone(), true));
+            assert_eq!(list(By::Name, 10), (expected.clone(), true));
+            let (mut names, sorted) = list(by, 9);
             assert!(!sorted);
             names.sort();
             assert_eq!(names, expected);
+        }
+    }
+
+    #[test]
+    fn what_waits_to_be_read_holds_no_more_than_the_budget() {
+        static SMALL: Budget = Budget::new(1024 * 1024);
+        let folder = tempfile::tempdir().unwrap();
+        let few = folder.path().join("few");
+        let many = folder.path().join("many");
+        fs::create_dir(&few).unwrap();
+        fs::create_dir(&many).unwrap();
+        let in_few = fill(&few, (0..10).map(|number| format!("{number}")));
+        let in_many = fill(&many, (0..3000).map(|number| format!("Name {number:04}")));
+
+        for by in [By::Name, By::Size, By::Modified] {
+            let mut waiting: Vec<Listing> = Vec::new();
+            let is_unsorted = |listing: &Listing| !listing.is_sorted();
+            while !waiting.last().is_some_and(is_unsorted) {
+                let mut listing = begin(&many, by, SORT_LIMIT, &SMALL);
+                let mut entries = Vec::new();
+                while entries.is_empty() {
+                    assert!(listing.next_batch(&mut entries).unwrap());
+                    assert!(SMALL.claimed() <= SMALL.bytes());
+                }
+                waiting.push(listing);
+            }
+            // 24 bytes and two names for each entry.
+            let held = SMALL.claimed() / (waiting.len() - 1);
+            assert!(waiting.len() > 2 && held < 3000 * 50, "{held}");
+
+            let (mut names, sorted) = drain(begin(&many, by, SORT_LIMIT, &SMALL));
+            names.sort();
+            assert_eq!((&names, sorted), (&in_many, false));
+            // There is room for the small all the same.
+            let (names, sorted) = drain(begin(&few, By::Name, SORT_LIMIT, &SMALL));
+            assert_eq!((&names, sorted), (&in_few, true));
+
+            // Read to its end or given up, it makes room.
+            let first = waiting.swap_remove(0);
+            let before = SMALL.claimed();
+            let (names, sorted) = drain(first);
+            assert!(sorted && names.len() < in_many.len() && SMALL.claimed() < before);
+            waiting.clear();
+            assert_eq!(SMALL.claimed(), 0);
+            assert!(drain(begin(&many, by, SORT_LIMIT, &SMALL)).1);
+            assert_eq!(SMALL.claimed(), 0);
+        }
+    }
+
+    #[test]
+    fn no_budget_is_no_error() {
+        static NONE: Budget = Budget::new(0);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        for shared in [folder.path(), &file] {
+            let listed = drain(begin(shared, By::Name, SORT_LIMIT, &NONE));
+            assert_eq!(listed, (vec!["file".to_owned()], false));
         }
     }
 }

@@ -16,6 +16,7 @@ mod meta;
 mod path;
 mod pieces;
 mod search;
+mod sorting;
 mod walk;
 
 use std::fs::File;
@@ -232,7 +233,7 @@ impl View {
     /// As [`metadata`](Self::metadata), and `NotADirectory` for a file.
     pub fn list(&self, path: &RelPath, order: Order) -> io::Result<Listing> {
         self.require(Access::Read)?;
-        Listing::new(self.clone(), path.clone(), order, SORT_LIMIT)
+        Listing::new(self.clone(), path.clone(), order)
     }
 
     /// Begins to search the folder at `path`, and all below it, for names that
