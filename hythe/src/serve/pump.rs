@@ -2,17 +2,20 @@
 
 use std::io;
 
+use hythe_net::Stream;
 use hythe_net::reactor::unblock;
 
 use crate::share::Pieces;
 
 /// Has pieces made on the pool, one at a time, and gives each to `send` before
-/// the next is begun: the pace of the reader is the pace of the work.
+/// the next is begun: the pace of the reader is the pace of the work. The time
+/// the work takes is not counted against the peer of `stream`.
 ///
 /// # Errors
 /// The disk's or `send`'s. What was sent is not whole then, and the peer must
 /// be let know in the way of its protocol.
 pub(super) async fn pump(
+    stream: &Stream,
     mut pieces: Box<dyn Pieces>,
     mut send: impl AsyncFnMut(&mut Vec<u8>) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -25,6 +28,7 @@ pub(super) async fn pump(
             (pieces, piece, more)
         })
         .await;
+        stream.progressed();
         let more = more?;
         if !piece.is_empty() {
             send(&mut piece).await?;

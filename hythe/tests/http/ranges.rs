@@ -268,7 +268,8 @@ fn a_download_resumed_anywhere_is_the_same_file() {
 #[test]
 fn ranges_apply_to_the_form_that_is_sent() {
     let text = "text ".repeat(200);
-    let neighbour = content(300);
+    let mut neighbour = content(300);
+    neighbour[..2].copy_from_slice(b"\x1f\x8b");
     let (_folder, served) = serve(
         &[
             ("a.txt", text.as_bytes()),

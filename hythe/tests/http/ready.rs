@@ -168,27 +168,27 @@ fn a_neighbour_that_appears_changes_or_goes_is_seen_soon() {
     }
     warm(&mut client, "/a.txt", &[], text.as_bytes());
 
-    write(&neighbour, b"neighbour");
+    write(&neighbour, b"\x1f\x8bneighbour");
     soon(&mut client, "/a.txt", accept, |reply| {
-        reply.body == b"neighbour"
+        reply.body == b"\x1f\x8bneighbour"
     });
-    warm(&mut client, "/a.txt", accept, b"neighbour");
-    write(&neighbour, b"changed");
+    warm(&mut client, "/a.txt", accept, b"\x1f\x8bneighbour");
+    write(&neighbour, b"\x1f\x8bchanged");
     soon(&mut client, "/a.txt", accept, |reply| {
-        reply.body == b"changed"
+        reply.body == b"\x1f\x8bchanged"
     });
     // Too old to be true.
     date(&neighbour, 999_999_999);
     soon(&mut client, "/a.txt", accept, |reply| {
-        reply.body != b"changed" && reply.field("Content-Encoding") == Some("gzip")
+        reply.body != b"\x1f\x8bchanged" && reply.field("Content-Encoding") == Some("gzip")
     });
     date(&neighbour, 1_000_000_001);
     soon(&mut client, "/a.txt", accept, |reply| {
-        reply.body == b"changed"
+        reply.body == b"\x1f\x8bchanged"
     });
     fs::remove_file(&neighbour).unwrap();
     soon(&mut client, "/a.txt", accept, |reply| {
-        reply.body != b"changed"
+        reply.body != b"\x1f\x8bchanged"
     });
     // Nobody else was told otherwise meanwhile.
     warm(&mut client, "/a.txt", &[], text.as_bytes());

@@ -145,7 +145,7 @@ impl Body {
             }
             Self::File { file, range } => send_file(stream, &file, range, sent).await,
             Self::Pieces(pieces) => {
-                pump(pieces, async |piece| {
+                pump(stream, pieces, async |piece| {
                     stream.send_all(piece, More::No).await?;
                     sent.set(sent.get() + piece.len() as u64);
                     Ok(())

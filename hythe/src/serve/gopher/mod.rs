@@ -170,7 +170,7 @@ impl Body {
             }
             Self::Pieces(pieces) => {
                 let mut sent = 0;
-                pump(pieces, async |piece| {
+                pump(stream, pieces, async |piece| {
                     sent += piece.len() as u64;
                     stream.send_all(piece, More::No).await
                 })

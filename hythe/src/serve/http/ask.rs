@@ -1,6 +1,8 @@
 //! What a request asks for, freed from the buffer it came in.
 
-use hythe_wire::http::{Coding, Encodings, Method, Request, Values, accepts_json_before_html};
+use hythe_wire::http::{
+    Coding, Encodings, Method, Request, Target, Values, accepts_json_before_html,
+};
 
 /// A request as a value.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub(super) struct Ask {
     pub(super) if_none_match: Option<Vec<u8>>,
     pub(super) if_modified_since: Option<Vec<u8>>,
     pub(super) if_unmodified_since: Option<Vec<u8>>,
+    /// See [`is_plain`].
+    pub(super) plain: bool,
 }
 
 impl Ask {
@@ -37,28 +41,36 @@ impl Ask {
             if_none_match: joined(request.if_none_match.clone()),
             if_modified_since: owned(request.if_modified_since),
             if_unmodified_since: owned(request.if_unmodified_since),
+            plain: is_plain(request),
         }
-    }
-
-    /// Whether the answer depends on nothing but the path and the codings.
-    pub(super) fn is_plain(&self) -> bool {
-        self.query.is_none()
-            && self.range.is_none()
-            && self.if_match.is_none()
-            && self.if_none_match.is_none()
-            && self.if_modified_since.is_none()
-            && self.if_unmodified_since.is_none()
     }
 }
 
-/// The same of a request that is still in its buffer.
+/// Whether the answer depends on nothing but the path and the codings: then
+/// whoever asks the same next may get the same answer. All else in a request
+/// that changes its answer must be named here.
 pub(super) fn is_plain(request: &Request<'_, '_>) -> bool {
-    request.target.query.is_none()
+    let Target { path, query } = request.target;
+    let folder = path.ends_with(b"/");
+    // A file has no use for a query but one; pages use others against caches.
+    let query_changes = query.is_some() && (folder || is_download(query));
+    let accept_changes = folder && accepts_json_before_html(request.accept.clone());
+    !query_changes
+        && !accept_changes
         && request.range.is_none()
         && request.if_match.is_empty()
         && request.if_none_match.is_empty()
         && request.if_modified_since.is_none()
         && request.if_unmodified_since.is_none()
+}
+
+/// Whether a query asks for a file to be saved rather than shown.
+pub(super) fn is_download(query: Option<&[u8]>) -> bool {
+    query.is_some_and(|query| {
+        query.split(|&byte| byte == b'&').any(|part| {
+            part.strip_prefix(b"download").is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
+        })
+    })
 }
 
 /// The lines of a list field as one list (RFC 9110 §5.2).
@@ -91,8 +103,8 @@ impl Codings {
         self.0 & 1 << coding as u8 != 0
     }
 
-    /// A number that is the same for clients who accept the same.
-    pub(super) fn class(self) -> u8 {
+    /// The set as a number, to be part of a key.
+    pub(super) fn bits(self) -> u8 {
         self.0
     }
 }

@@ -13,7 +13,7 @@ use crate::share::Pieces;
 /// that is cheaper to send by itself.
 const TOGETHER: usize = 64 * 1024;
 
-/// Sends a head and its body; returns how many bytes of body went out.
+/// Sends a head and its body.
 ///
 /// # Errors
 /// The stream's, or the disk's once the head is out: then the connection must
@@ -23,8 +23,7 @@ pub(super) async fn send(
     mut head: Vec<u8>,
     body: Body,
     version: Version,
-) -> io::Result<u64> {
-    let length = body.length().unwrap_or(0);
+) -> io::Result<()> {
     match body {
         Body::Nothing => stream.send_all(&head, More::No).await?,
         Body::Bytes(bytes) if bytes.len() <= TOGETHER => {
@@ -50,17 +49,15 @@ pub(super) async fn send(
         }
         Body::Pieces(pieces) => {
             stream.send_all(&head, More::Follows).await?;
-            return send_pieces(stream, pieces, version == Version::Http11).await;
+            send_pieces(stream, pieces, version == Version::Http11).await?;
         }
     }
-    Ok(length)
+    Ok(())
 }
 
 /// Sends pieces as they are made, each as a chunk if the client knows chunks.
-async fn send_pieces(stream: &Stream, pieces: Box<dyn Pieces>, chunked: bool) -> io::Result<u64> {
-    let mut length = 0;
-    pump(pieces, async |piece| {
-        length += piece.len() as u64;
+async fn send_pieces(stream: &Stream, pieces: Box<dyn Pieces>, chunked: bool) -> io::Result<()> {
+    pump(stream, pieces, async |piece| {
         if chunked {
             let mut head = Vec::new();
             chunk_head(&mut head, piece.len());
@@ -73,5 +70,5 @@ async fn send_pieces(stream: &Stream, pieces: Box<dyn Pieces>, chunked: bool) ->
     if chunked {
         stream.send_all(LAST_CHUNK, More::No).await?;
     }
-    Ok(length)
+    Ok(())
 }

@@ -26,11 +26,13 @@ pub(super) enum Outcome {
 }
 
 impl Validators {
-    /// The time of modification as HTTP tells it, in whole seconds; none
-    /// before 1970, which its dates are not made for.
+    /// The time of modification as HTTP tells it, in whole seconds. None before
+    /// 1970, which its dates are not made for, and none in the future, where
+    /// RFC 9110 §8.8.2.1 forbids it.
     pub(super) fn last_modified(&self) -> Option<SystemTime> {
         let seconds = u64::try_from(self.modified.secs).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+        (time <= SystemTime::now()).then_some(time)
     }
 
     /// Evaluates the conditions of a safe request, in the order of RFC 9110

@@ -17,11 +17,17 @@ use super::date::{self, Date};
 use super::reply::{Body, Reply};
 use crate::share::{Meta, RelPath, View};
 
-/// The largest body that is kept: beyond it, sending costs so much more than
-/// looking up that there is little to gain.
+/// The largest file that is read to be kept: beyond it, sending costs so much
+/// more than looking up that there is little to gain.
 pub(super) const LARGEST: u64 = 64 * 1024;
 
-/// How many bytes each thread keeps, in each of two generations.
+/// The largest body that is kept. More than [`LARGEST`], since compressing costs
+/// a hundred times as much as reading; not more than one piece of a body that
+/// is made while it is sent, since a slow reader may hold a copy.
+const KEPT: usize = 256 * 1024;
+
+/// How many bytes each thread keeps, in each of two generations, with all that
+/// belongs to an entry.
 const GENERATION: usize = 8 * 1024 * 1024;
 
 /// How long an entry is believed without looking.
@@ -57,10 +63,14 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Keeps a reply, if it is one to keep.
-    pub(super) fn of(reply: &Reply, date: &Date, now: Instant) -> Option<Self> {
+    /// Keeps a reply, if it is one to keep. `checked` is when it was begun to
+    /// be made: files may have changed since.
+    pub(super) fn of(reply: &Reply, date: &Date, checked: Instant) -> Option<Self> {
         let made_from = reply.made_from.clone()?;
         let Body::Bytes(body) = &reply.body else { return None };
+        if body.len() > KEPT {
+            return None;
+        }
         let mut bytes = Vec::with_capacity(512 + body.len());
         let date_at = reply.write_head(&mut bytes, date, Version::Http11, true);
         let head = bytes.len();
@@ -70,7 +80,7 @@ impl Entry {
             head,
             date_at,
             second: date.second,
-            checked: now,
+            checked,
             made_from,
             status: reply.status,
         })
@@ -79,6 +89,15 @@ impl Entry {
     /// Head and body, or the head alone.
     pub(super) fn bytes(&self, with_body: bool) -> &[u8] {
         if with_body { &self.bytes } else { &self.bytes[..self.head] }
+    }
+
+    /// What it takes in memory under a key of this length, about.
+    fn cost(&self, key: usize) -> usize {
+        let checks = self.made_from.iter().map(|check| {
+            size_of::<Check>() + check.path.as_bytes().len()
+        });
+        // Twice the slot: a hash table is half empty.
+        2 * size_of::<(Box<[u8]>, Self)>() + key + self.bytes.capacity() + checks.sum::<usize>()
     }
 
     pub(super) fn body_length(&self) -> usize {
@@ -107,7 +126,7 @@ impl Entry {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key<'a> {
     pub(super) site: u32,
-    pub(super) class: u8,
+    pub(super) codings: u8,
     pub(super) path: &'a [u8],
 }
 
@@ -141,7 +160,7 @@ pub(super) fn with<T>(
             if entry.refresh(view, now) {
                 return Some(send(entry));
             }
-            cache.young_bytes -= entry.bytes.len();
+            cache.young_bytes -= entry.cost(cache.key.len());
             cache.young.remove(cache.key.as_slice());
             return None;
         }
@@ -168,18 +187,19 @@ impl Cache {
     fn set_key(&mut self, key: Key<'_>) {
         self.key.clear();
         self.key.extend_from_slice(&key.site.to_ne_bytes());
-        self.key.push(key.class);
+        self.key.push(key.codings);
         self.key.extend_from_slice(key.path);
     }
 
     fn insert(&mut self, key: Box<[u8]>, entry: Entry) {
-        if self.young_bytes + entry.bytes.len() > GENERATION {
+        let (length, cost) = (key.len(), entry.cost(key.len()));
+        if self.young_bytes + cost > GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.young_bytes += entry.bytes.len();
+        self.young_bytes += cost;
         if let Some(replaced) = self.young.insert(key, entry) {
-            self.young_bytes -= replaced.bytes.len();
+            self.young_bytes -= replaced.cost(length);
         }
     }
 }

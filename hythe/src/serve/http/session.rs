@@ -9,9 +9,9 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use hythe_net::{Addr, Connection, Input, More, Stream, reactor};
+use hythe_net::{Connection, Input, More, Stream, reactor};
 use hythe_wire::http::{
     Chunked, Error, FieldStorage, Framing, Method, Request, Version, check_partial, head_end,
 };
@@ -21,7 +21,7 @@ use super::ask::{self, Ask, Codings};
 use super::ready::{self, Entry, Key};
 use super::reply::Reply;
 use super::{Site, body, date};
-use crate::serve::log::{self, Access};
+use crate::serve::log::{self, Access, Escaped};
 
 /// How long a client may take for a request's head once it has begun. People
 /// wait half as long; only attackers send a head slowly.
@@ -30,6 +30,11 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How much of a request's unwanted body is read to keep the connection. More
 /// is cheaper to cut off: the client opens a new one.
 const BODY_DRAINED: u64 = 64 * 1024;
+
+/// How much of what was no request is shown in the log.
+const REFUSED_SHOWN: usize = 200;
+
+const TOO_SLOW: Error = Error { status: 408, reason: "the request took too long to arrive" };
 
 /// Serves requests until the client leaves, errs or is told to go.
 pub(super) fn serve(
@@ -73,6 +78,16 @@ struct Terms {
     expect_continue: bool,
 }
 
+impl Terms {
+    /// Of what can't be understood, nothing is to be expected.
+    const CLOSE: Self = Self {
+        version: Version::Http11,
+        keep_alive: false,
+        framing: Framing::None,
+        expect_continue: false,
+    };
+}
+
 impl Session {
     async fn run(&self) -> io::Result<()> {
         loop {
@@ -94,10 +109,6 @@ impl Session {
 
     fn stream(&self) -> &Stream {
         &self.connection.stream
-    }
-
-    fn peer(&self) -> &Addr {
-        &self.connection.peer
     }
 
     /// Reads once and answers from the cache.
@@ -145,7 +156,7 @@ impl Session {
         }
         let key = Key {
             site: self.site.id,
-            class: Codings::of(&request).class(),
+            codings: Codings::of(&request).bits(),
             path: request.target.path,
         };
         let with_body = request.method == Method::Get;
@@ -157,11 +168,12 @@ impl Session {
                 Poll::Pending => 0,
             };
             let body = if with_body { entry.body_length() } else { 0 };
-            self.log(request.method, request.raw_target, entry.status, body as u64);
-            io::Result::Ok((used, bytes[sent..].to_vec()))
+            io::Result::Ok((bytes[sent..].to_vec(), entry.status, body as u64))
         });
+        let Some((unsent, status, body)) = answered.transpose()? else { return Ok(None) };
         stream.progressed();
-        answered.transpose()
+        self.log(request.method.as_str(), request.raw_target, status, body);
+        Ok(Some((used, unsent)))
     }
 
     /// Answers all that has come, and what comes while doing so.
@@ -172,7 +184,7 @@ impl Session {
                 Ok(Next::Wait) => self.stream().progressed(),
                 Ok(Next::End) => return Ok(Next::End),
                 Err(Trouble::Request(error)) => {
-                    self.refuse(&error).await?;
+                    self.refuse(&error, &input).await?;
                     return Ok(Next::End);
                 }
                 Err(Trouble::Connection(error)) => return Err(error),
@@ -186,7 +198,7 @@ impl Session {
         if !self.read_head(input).await? {
             return Ok(Next::End);
         }
-        let (ask, terms, target) = {
+        let (ask, mut terms, target) = {
             let mut storage = FieldStorage::new();
             let Some((request, used)) = Request::parse(input, &mut storage)? else {
                 return Err(Trouble::Request(Error { status: 400, reason: "bad request" }));
@@ -202,17 +214,19 @@ impl Session {
             parsed
         };
         let drained = self.drain_body(input, &terms).await?;
+        let begun = self.stream().now();
         let site = Arc::clone(&self.site);
         let (ask, reply) = reactor::unblock(move || {
             let reply = answer(&site, &ask);
             (ask, reply)
         })
         .await;
-        self.keep(&ask, &reply);
-        let keep_alive =
-            terms.keep_alive && drained && reply.is_delimited(ask.method, terms.version);
-        self.reply(reply, ask.method, &target, terms.version, keep_alive).await?;
-        Ok(if keep_alive { Next::Wait } else { Next::End })
+        // The time it took was ours.
+        self.stream().progressed();
+        self.keep(&ask, &reply, begun);
+        terms.keep_alive &= drained && reply.is_delimited(ask.method, terms.version);
+        self.reply(reply, ask.method.as_str(), &target, &terms).await?;
+        Ok(if terms.keep_alive { Next::Wait } else { Next::End })
     }
 
     /// Reads until `input` begins with a whole head; false if the client has
@@ -225,35 +239,28 @@ impl Session {
         while head_end(input, searched).is_none() {
             check_partial(input)?;
             searched = input.len();
-            match self.receive(input).await {
-                Ok(0) => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(Trouble::Request(Error {
-                        status: 408,
-                        reason: "the request took too long to arrive",
-                    }));
-                }
-                Err(error) => return Err(error.into()),
+            if self.receive(input).await? == 0 {
+                return Ok(false);
             }
         }
         stream.progressed();
         Ok(true)
     }
 
-    async fn receive(&self, input: &mut Vec<u8>) -> io::Result<usize> {
-        let mut received = 0;
-        poll_fn(|context| {
+    /// Reads once, holding no buffer while it waits; 0 is the end.
+    async fn receive(&self, input: &mut Vec<u8>) -> Result<usize, Trouble> {
+        let received = poll_fn(|context| {
             let mut buffer = reactor::lease();
             let polled = self.stream().poll_recv(context, &mut buffer);
             if let Poll::Ready(Ok(count)) = polled {
                 input.extend_from_slice(&buffer[..count]);
-                received = count;
             }
             polled
+        });
+        received.await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => TOO_SLOW.into(),
+            _ => error.into(),
         })
-        .await?;
-        Ok(received)
     }
 
     /// Reads the body of a request that wants none, so that the next request
@@ -295,46 +302,59 @@ impl Session {
         }
     }
 
-    /// Keeps an answer for whoever asks the same next.
-    fn keep(&self, ask: &Ask, reply: &Reply) {
-        if let Some(entry) = Entry::of(reply, &date::now(), self.stream().now()) {
-            let class = ask.codings.class();
-            ready::keep(Key { site: self.site.id, class, path: &ask.path }, entry);
+    /// Keeps an answer, which was begun at the time given, for whoever asks
+    /// the same next.
+    fn keep(&self, ask: &Ask, reply: &Reply, begun: Instant) {
+        if self.site.config.short_lived_threads {
+            return;
+        }
+        if let Some(entry) = Entry::of(reply, &date::now(), begun) {
+            let codings = ask.codings.bits();
+            ready::keep(Key { site: self.site.id, codings, path: &ask.path }, entry);
         }
     }
 
     async fn reply(
         &self,
         reply: Reply,
-        method: Method,
+        verb: &str,
         target: &[u8],
-        version: Version,
-        keep_alive: bool,
+        terms: &Terms,
     ) -> io::Result<()> {
         let mut head = Vec::with_capacity(1024);
-        reply.write_head(&mut head, &date::now(), version, keep_alive);
+        reply.write_head(&mut head, &date::now(), terms.version, terms.keep_alive);
         let status = reply.status;
-        let sent = if method == Method::Head {
-            self.stream().send_all(&head, More::No).await?;
-            0
+        let stream = self.stream();
+        let before = stream.sent() + head.len() as u64;
+        let sent = if verb == Method::Head.as_str() {
+            stream.send_all(&head, More::No).await
         } else {
-            body::send(self.stream(), head, reply.body, version).await?
+            body::send(stream, head, reply.body, terms.version).await
         };
-        self.log(method, target, status, sent);
-        Ok(())
+        // Also of what was cut short, and then as far as it went.
+        self.log(verb, target, status, stream.sent().saturating_sub(before));
+        if let Err(error) = &sent
+            && error.kind() == io::ErrorKind::UnexpectedEof
+        {
+            let target = Escaped(target);
+            tracing::warn!(%target, "the file became shorter while it was sent");
+        }
+        sent
     }
 
-    /// Answers what is no request, or none that can be understood.
-    async fn refuse(&self, error: &Error) -> io::Result<()> {
+    /// Answers what is no request, or none that can be understood; `input` is
+    /// what came.
+    async fn refuse(&self, error: &Error, input: &[u8]) -> io::Result<()> {
         self.stream().progressed();
+        let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = line[..line.len().min(REFUSED_SHOWN)].trim_ascii_end();
         let reply = Reply::error(error.status, error.reason, false);
-        self.reply(reply, Method::Get, b"-", Version::Http11, false).await
+        self.reply(reply, "-", line, &Terms::CLOSE).await
     }
 
-    fn log(&self, method: Method, target: &[u8], status: u16, bytes: u64) {
+    fn log(&self, verb: &str, target: &[u8], status: u16, bytes: u64) {
         if log::is_on() {
-            let peer = self.peer();
-            let verb = method.as_str();
+            let peer = &self.connection.peer;
             Access { protocol: "http", peer, verb, target, status, bytes }.write();
         }
     }

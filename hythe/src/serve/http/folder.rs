@@ -1,0 +1,128 @@
+//! Folders: their page, the same as JSON, and archives of them.
+
+use std::io::{self, Write as _};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hythe_wire::http::{Coding, content_disposition};
+
+use super::Site;
+use super::ask::Ask;
+use super::file::file;
+use super::reply::{Body, Reply};
+use crate::share::{Kind, Pieces, RelPath, Tar, View, Zip};
+use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format};
+
+/// A folder's links are relative to it, so its address ends in a slash. The
+/// new one is made from the path as understood, hence begins with exactly one:
+/// `//host` would lead elsewhere.
+pub(super) fn redirect(ask: &Ask, path: &RelPath) -> Reply {
+    let mut location = String::new();
+    path.url_path(true, &mut location);
+    let mut location = location.into_bytes();
+    if let Some(query) = &ask.query {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    Reply::refusal(ask, 308, "this is a folder").field("Location", location)
+}
+
+/// A folder as what was asked for: a page, JSON, or an archive.
+pub(super) fn folder(site: &Site, ask: &Ask, path: RelPath) -> io::Result<Reply> {
+    let view = &site.view;
+    let query = FolderQuery::parse(ask.query.as_deref());
+    if site.config.index
+        && query.format.is_none()
+        && !ask.json
+        && let Some(reply) = index(site, ask, &path)?
+    {
+        return Ok(reply);
+    }
+    let reply = match query.format {
+        Some(Format::Zip) => archive(view, &path, "application/zip", ".zip", Zip::new(view, &path)?),
+        Some(Format::Tar) => archive(view, &path, "application/x-tar", ".tar", Tar::new(view, &path)?),
+        Some(Format::Json) => json(view, ask, &path, &query)?,
+        None if ask.json => json(view, ask, &path, &query)?,
+        Some(Format::Html) | None => {
+            listing(ask, "text/html; charset=utf-8", FolderPage::new(view, &path, query.order)?)
+                .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
+                .field("Referrer-Policy", "same-origin")
+        }
+    };
+    Ok(reply.field("Cache-Control", "no-cache").field("X-Content-Type-Options", "nosniff"))
+}
+
+/// The folder's `index.html`, where it has one.
+fn index(site: &Site, ask: &Ask, folder: &RelPath) -> io::Result<Option<Reply>> {
+    let Ok(path) = folder.join(b"index.html") else { return Ok(None) };
+    match site.view.open(&path) {
+        Ok(opened) if opened.meta.kind == Kind::File => file(site, ask, &path, opened).map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn json(view: &View, ask: &Ask, path: &RelPath, query: &FolderQuery) -> io::Result<Reply> {
+    Ok(listing(ask, "application/json", FolderJson::new(view, path, query.order)?))
+}
+
+/// A listing, compressed as it is made where the client can take it.
+fn listing(ask: &Ask, media_type: &str, pieces: impl Pieces + 'static) -> Reply {
+    let pieces: Box<dyn Pieces> = Box::new(pieces);
+    let reply = if ask.codings.accept(Coding::Gzip) {
+        Reply::new(200, Body::Pieces(Box::new(Gzipped::new(pieces))))
+            .field("Content-Encoding", "gzip")
+    } else {
+        Reply::new(200, Body::Pieces(pieces))
+    };
+    reply.field("Content-Type", media_type).field("Vary", "Accept, Accept-Encoding")
+}
+
+fn archive(
+    view: &View,
+    path: &RelPath,
+    media_type: &str,
+    extension: &str,
+    pieces: impl Pieces + 'static,
+) -> Reply {
+    let share = view.share().name().as_bytes();
+    let mut name = path.name().unwrap_or(share).to_vec();
+    name.extend_from_slice(extension.as_bytes());
+    let mut disposition = Vec::new();
+    content_disposition("attachment", &name, &mut disposition);
+    Reply::new(200, Body::Pieces(Box::new(pieces)))
+        .field("Content-Type", media_type)
+        .field("Content-Disposition", disposition)
+}
+
+/// Compresses pieces on their way, each to its end, so that none waits for the
+/// next.
+struct Gzipped {
+    pieces: Box<dyn Pieces>,
+    encoder: GzEncoder<Vec<u8>>,
+    plain: Vec<u8>,
+}
+
+impl Gzipped {
+    fn new(pieces: Box<dyn Pieces>) -> Self {
+        Self { pieces, encoder: GzEncoder::new(Vec::new(), Compression::fast()), plain: Vec::new() }
+    }
+}
+
+impl Pieces for Gzipped {
+    fn piece(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        self.plain.clear();
+        let more = self.pieces.piece(&mut self.plain)?;
+        self.encoder.write_all(&self.plain)?;
+        if more {
+            if !self.plain.is_empty() {
+                self.encoder.flush()?;
+            }
+        } else {
+            self.encoder.try_finish()?;
+        }
+        out.append(self.encoder.get_mut());
+        Ok(more)
+    }
+}
