@@ -769,7 +769,7 @@ fn log_lines_cannot_be_forged_and_hold_no_control_characters() {
             "{line}"
         );
         assert!(
-            verb.bytes().all(|byte| byte.is_ascii_alphabetic()),
+            verb == "-" || verb.bytes().all(|byte| byte.is_ascii_alphabetic()),
             "{line}"
         );
         assert!(
@@ -1019,14 +1019,14 @@ fn a_running_download_is_finished_before_the_end() {
 #[test]
 fn a_download_that_nobody_reads_delays_the_end_by_the_drain_limit_only() {
     let share = share_of(&[("large.bin", &content(LARGE))]);
-    let server = Served::start(share.path(), &[]);
+    let server = Served::start(share.path(), &["--drain", "2"]);
     let running = PROTOCOLS.map(|protocol| begin_download(&server, protocol));
     let asked = Instant::now();
     server.signal("TERM");
     let (status, log) = server.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(
-        asked.elapsed() > Duration::from_secs(9),
+        asked.elapsed() > Duration::from_secs(1),
         "it was given time"
     );
     drop(running);

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -34,11 +35,21 @@ pub(super) enum Log {
     Off,
 }
 
-/// Sends log lines to standard error from now on.
-pub(super) fn start(log: Log) {
+/// How many lines may wait to be written before further ones are dropped: a
+/// few seconds of a busy server.
+const WAITING_LINES: usize = 10_000;
+
+/// Sends log lines to standard error until the guard is dropped, by a thread of
+/// their own: where nobody reads them, they are dropped, and the server goes
+/// on.
+pub(super) fn start(log: Log) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log")
+        .finish(io::stderr());
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
+        .with_writer(writer)
         .with_max_level(LevelFilter::INFO)
         .with_ansi(colour && io::stderr().is_terminal())
         // Whoever closes standard error wants no log, not even one of that.
@@ -49,6 +60,7 @@ pub(super) fn start(log: Log) {
         Log::Json => builder.json().flatten_event(true).with_target(false).init(),
         Log::Off => {}
     }
+    guard
 }
 
 /// The form of a text line.

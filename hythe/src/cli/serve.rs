@@ -125,6 +125,17 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u32).range(1..), help_heading = "How to serve")]
     idle: u32,
 
+    /// How long running downloads may go on after Ctrl-C; a second one stops
+    /// at once
+    #[arg(
+        long,
+        env = "HYTHE_DRAIN",
+        default_value = "60",
+        value_name = "SECONDS",
+        help_heading = "How to serve"
+    )]
+    drain: u32,
+
     /// Access and event log on standard error
     #[arg(
         long,
@@ -243,7 +254,7 @@ impl Args {
                 idle,
                 ..Patience::default()
             },
-            ..Limits::default()
+            drain: Duration::from_secs(self.drain.into()),
         }
     }
 
@@ -272,6 +283,7 @@ impl Args {
             let config = HttpConfig {
                 index: self.index,
                 trust_content: self.trust_content,
+                short_lived_threads: self.model == ModelName::Threads,
             };
             let handler = Http::new(view.clone(), config);
             server = server
@@ -358,7 +370,7 @@ fn taken(flag: &'static str, listen: &Listen, address: &Addr) -> impl FnOnce(io:
 
 /// Serves until interrupted.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    logging::start(args.log);
+    let _log = logging::start(args.log);
     hythe_net::raise_descriptor_limit().ok();
     let view = args.view()?;
     let (server, protocols) = args.server(&view)?;
