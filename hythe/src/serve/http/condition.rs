@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use hythe_wire::http::{Comparison, is_entity_tag, matches_etag};
 
 use super::ask::Ask;
-use crate::share::Modified;
+use crate::share::{Meta, Modified};
 
 /// What is known of the representation that would be sent.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ pub(super) enum Outcome {
 }
 
 impl Validators {
+    /// Those of a file as it is.
+    pub(super) fn of(meta: &Meta) -> Self {
+        Self { etag: meta.etag().to_string(), modified: meta.modified }
+    }
+
     /// The time of modification as HTTP tells it, in whole seconds. None before
     /// 1970, which its dates are not made for, and none in the future, where
     /// RFC 9110 §8.8.2.1 forbids it.

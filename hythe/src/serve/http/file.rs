@@ -72,24 +72,32 @@ struct Representation {
     meta: Meta,
     coding: Option<Coding>,
     /// Whether the coding is still to be applied.
-    plain: bool,
+    to_compress: bool,
     validators: Validators,
 }
 
 impl Representation {
     fn of(opened: Opened, coding: Option<Coding>) -> Self {
         let Opened { file, meta } = opened;
-        let validators = Validators { etag: meta.etag().to_string(), modified: meta.modified };
-        Self { file, meta, coding, plain: false, validators }
+        let validators = Validators::of(&meta);
+        Self { file, meta, coding, to_compress: false, validators }
     }
 
     /// To be compressed. Other bytes have another tag (RFC 9110 §8.8.3.3),
     /// which is known before the work is done.
     fn compressed(opened: Opened) -> Self {
         let mut form = Self::of(opened, Some(Coding::Gzip));
-        form.plain = true;
+        form.to_compress = true;
         form.validators.etag.insert_str(form.validators.etag.len() - 1, "-gzip");
         form
+    }
+
+    fn leave_uncompressed(&mut self) {
+        if self.to_compress {
+            self.to_compress = false;
+            self.coding = None;
+            self.validators = Validators::of(&self.meta);
+        }
     }
 
     /// A range of it, to be sent. What is small is read here, on the pool.
@@ -205,18 +213,16 @@ fn wanted_ranges(ask: &Ask, chosen: &Representation) -> Ranges {
     }
 }
 
+/// All of it; compressed, unless too much is being compressed just now.
 fn whole(chosen: &mut Representation, made_from: Option<Vec<Check>>) -> io::Result<Reply> {
-    if chosen.plain {
-        if let Some(_right) = Compressing::begin() {
-            let mut reply = Reply::new(200, Body::Bytes(compress(chosen)?));
-            reply.made_from = made_from;
-            return Ok(reply);
-        }
-        let file = chosen.file.try_clone()?;
-        *chosen = Representation::of(Opened { file, meta: chosen.meta }, None);
-        return Ok(Reply::new(200, chosen.body(0..chosen.meta.size)?));
-    }
-    let mut reply = Reply::new(200, chosen.body(0..chosen.meta.size)?);
+    let right = if chosen.to_compress { Compressing::begin() } else { None };
+    let body = if right.is_some() {
+        Body::Bytes(compress(chosen)?)
+    } else {
+        chosen.leave_uncompressed();
+        chosen.body(0..chosen.meta.size)?
+    };
+    let mut reply = Reply::new(200, body);
     reply.made_from = made_from;
     Ok(reply)
 }
