@@ -1,19 +1,22 @@
 //! Counting connections: in all and per address.
+//!
+//! An IPv6 visitor has 2^64 addresses to come from, so that there it is the
+//! network which counts.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Lets in so many connections, and so many of each address, at a time. One
+/// Lets in so many connections, and so many of each visitor, at a time. One
 /// gate serves all threads of a server.
 #[derive(Debug)]
 pub(crate) struct Gate {
     max: usize,
     max_per_address: usize,
     inside: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<HashMap<Visitor, usize>>,
     /// Who waits for a place, or for the last one to leave.
     waiting: Mutex<Vec<Waker>>,
 }
@@ -36,9 +39,10 @@ impl Gate {
         self.inside
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
             .ok()?;
-        if let Some(address) = address {
+        let visitor = address.map(Visitor::at);
+        if let Some(visitor) = visitor {
             let mut by_address = lock(&self.by_address);
-            let count = by_address.entry(address).or_default();
+            let count = by_address.entry(visitor).or_default();
             if *count >= self.max_per_address {
                 drop(by_address);
                 self.leave();
@@ -48,7 +52,7 @@ impl Gate {
         }
         Some(Place {
             gate: Arc::clone(self),
-            address,
+            visitor,
         })
     }
 
@@ -88,21 +92,39 @@ impl Gate {
     }
 }
 
+/// What counts as one: an IPv4 address, or the first 64 bits of an IPv6 one,
+/// which name the network; the rest is the visitor's to choose (RFC 4291,
+/// section 2.5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Visitor(IpAddr);
+
+impl Visitor {
+    fn at(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+            }
+            address => address,
+        })
+    }
+}
+
 /// A connection's place inside, given back on drop.
 #[derive(Debug)]
 pub(crate) struct Place {
     gate: Arc<Gate>,
-    address: Option<IpAddr>,
+    visitor: Option<Visitor>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(address) = self.address {
+        if let Some(visitor) = self.visitor {
             let mut by_address = lock(&self.gate.by_address);
-            if let Some(count) = by_address.get_mut(&address) {
+            if let Some(count) = by_address.get_mut(&visitor) {
                 *count -= 1;
                 if *count == 0 {
-                    by_address.remove(&address);
+                    by_address.remove(&visitor);
                 }
             }
         }
@@ -120,7 +142,7 @@ mod tests {
     use super::*;
 
     const HERE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
-    const THERE: Option<IpAddr> = Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
+    const THERE: Option<IpAddr> = Some(IpAddr::V6(Ipv6Addr::LOCALHOST));
 
     #[test]
     fn as_many_as_allowed_come_in_and_a_place_given_back_is_free() {
@@ -135,6 +157,20 @@ mod tests {
         assert!(gate.enter(HERE).is_none());
         drop(first);
         assert!(gate.enter(HERE).is_some());
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_visitor() {
+        let enters = |first: &str, second: &str| {
+            let gate = Gate::new(10, 1);
+            let _first = gate.enter(Some(first.parse().unwrap())).unwrap();
+            gate.enter(Some(second.parse().unwrap())).is_some()
+        };
+        assert!(!enters("2001:db8::1", "2001:db8:0:0:ffff:1:2:3"));
+        assert!(enters("2001:db8::1", "2001:db8:0:1::1"));
+        assert!(!enters("::ffff:192.0.2.1", "192.0.2.1"));
+        assert!(enters("::ffff:192.0.2.1", "::ffff:192.0.2.2"));
+        assert!(enters("192.0.2.1", "192.0.2.2"));
     }
 
     #[test]

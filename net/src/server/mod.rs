@@ -169,7 +169,8 @@ impl fmt::Display for Failure {
 pub struct Limits {
     /// Connections at one time.
     pub max: usize,
-    /// Connections of one address at one time.
+    /// Connections of one address at one time; an IPv6 network of 64 bits
+    /// counts as one address.
     pub max_per_address: usize,
     /// How long a peer may take.
     pub patience: Patience,
