@@ -6,6 +6,7 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::AsFd;
 
+use rustix::fs::{FsWord, fstatfs};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::Stream;
@@ -35,10 +36,11 @@ impl Stream {
     }
 
     async fn send_range(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        let mut home = Home::Unknown;
         let mut offset = range.start;
         while offset < range.end {
             let end = range.end.min(offset + WINDOW);
-            if !is_cached(file, offset..end) {
+            if !home.has_at_hand(file, offset..end) {
                 // The task's state should not carry this rare case.
                 Box::pin(load(file.try_clone()?, offset..end)).await?;
             }
@@ -97,26 +99,53 @@ const CORKED: u64 = 64 * 1024;
 /// cache costs nothing beside sending it.
 const WINDOW: u64 = 1024 * 1024;
 
-/// The distance at which the page cache is probed. The kernel reads ahead at
-/// least this far, so that holes in between are rare, and cost no more than
-/// one wait.
-const PROBE_STRIDE: u64 = 256 * 1024;
+/// The distance at which the page cache is probed: no more than the kernel
+/// reads ahead by default (128 KiB), so that holes in between are rare, and
+/// cost no more than one wait.
+const PROBE_STRIDE: u64 = 128 * 1024;
 
-/// Whether reading the range would not wait for a disk, as far as probes with
-/// `RWF_NOWAIT` (`preadv2(2)`) tell. A file system that knows no such thing
-/// counts as cached: most of those live in memory.
-fn is_cached(file: &File, range: Range<u64>) -> bool {
-    let mut probe = [0; 1];
-    let mut offset = range.start;
-    while offset < range.end {
-        let into = &mut [IoSliceMut::new(&mut probe)];
-        if preadv2(file, into, offset, ReadWriteFlags::NOWAIT) == Err(Errno::AGAIN) {
-            return false;
-        }
-        offset += PROBE_STRIDE;
-    }
-    true
+/// Where a file lives, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    /// Where the page cache answers probes, unless a probe says otherwise.
+    Unknown,
+    /// In memory and nowhere else.
+    Memory,
+    /// Behind what can't be probed: another file system (overlayfs), a
+    /// program (FUSE), a network (NFS)…
+    Elsewhere,
 }
+
+impl Home {
+    /// Whether reading the range would not wait for a disk, as far as probes
+    /// with `RWF_NOWAIT` (`preadv2(2)`) tell. Of a file system that knows no
+    /// such thing, only one that lives in memory is trusted.
+    fn has_at_hand(&mut self, file: &File, range: Range<u64>) -> bool {
+        let mut probe = [0; 1];
+        let mut offset = range.start;
+        while *self == Self::Unknown && offset < range.end {
+            let into = &mut [IoSliceMut::new(&mut probe)];
+            match preadv2(file, into, offset, ReadWriteFlags::NOWAIT) {
+                Err(Errno::AGAIN) => return false,
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => *self = Self::beyond_probes(file),
+                // What is wrong with the file, sending it will tell.
+                Ok(_) | Err(_) => offset += PROBE_STRIDE,
+            }
+        }
+        *self != Self::Elsewhere
+    }
+
+    fn beyond_probes(file: &File) -> Self {
+        match fstatfs(file).map(|system| system.f_type) {
+            Ok(TMPFS | RAMFS) => Self::Memory,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+/// `TMPFS_MAGIC` and `RAMFS_MAGIC` (`statfs(2)`).
+const TMPFS: FsWord = 0x0102_1994;
+const RAMFS: FsWord = 0x8584_58f6_u32 as FsWord;
 
 /// Brings a range into the page cache by reading it, on the pool.
 async fn load(file: File, range: Range<u64>) -> io::Result<()> {
@@ -138,4 +167,30 @@ fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     }
     bytes.truncate(filled);
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lives_in_memory_is_trusted_without_probes() {
+        // Neither answers probes on every kernel; what they are doesn't change.
+        let process = File::open("/proc/version").unwrap();
+        assert_eq!(Home::beyond_probes(&process), Home::Elsewhere);
+        if let Ok(memory) = File::open("/dev/shm") {
+            assert_eq!(Home::beyond_probes(&memory), Home::Memory);
+        }
+
+        let mut home = Home::Unknown;
+        assert!(!home.has_at_hand(&process, 0..1), "it answers no probe");
+        assert_eq!(home, Home::Elsewhere, "which is remembered");
+    }
+
+    #[test]
+    fn what_was_just_written_is_at_hand() {
+        let file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut &file, &[0; 4096]).unwrap();
+        assert!(Home::Unknown.has_at_hand(&file, 0..4096));
+    }
 }
