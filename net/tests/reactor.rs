@@ -690,6 +690,27 @@ fn a_file_that_is_not_in_memory_is_sent_just_the_same() {
     });
 }
 
+/// What `/proc` has can't be probed, and is read on the pool first.
+#[test]
+fn the_time_a_disk_takes_is_not_the_peers() {
+    let file = File::open("/proc/version").unwrap();
+    in_each_reactor(async || {
+        let (here, _there) = tcp_pair().await?;
+        while here.socket().send(&[0; 4096], More::No).is_ok() {}
+        here.set_patience(Patience {
+            idle: SHORT,
+            bytes: usize::MAX,
+        });
+        // Over before the disk has answered.
+        let begun = Instant::now();
+        here.set_deadline(Some(begun));
+        let error = here.send_file(&file, 0..4).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= SHORT, "the peer has all its time");
+        Ok(())
+    });
+}
+
 #[test]
 fn what_the_kernel_cannot_send_is_copied_and_what_is_no_file_refused() {
     let text = std::fs::read("/proc/version").unwrap();

@@ -43,6 +43,7 @@ impl Stream {
             if !home.has_at_hand(file, offset..end) {
                 // The task's state should not carry this rare case.
                 Box::pin(load(file.try_clone()?, offset..end)).await?;
+                self.progressed();
             }
             match self.send_window(file, &mut offset, end).await {
                 // The kernel can't, for this file or this socket.
@@ -82,6 +83,7 @@ impl Stream {
             let asked = (range.end - offset).min(WINDOW) as usize;
             let file = file.try_clone()?;
             let piece = unblock(move || read_at(&file, offset, asked)).await?;
+            self.progressed();
             if piece.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
