@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -731,6 +732,9 @@ fn files_by_python(archive: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
 fn tar_archives() {
     let place = Place::new();
     let expected = archived_tree(&place);
+    let inner = format!("folder/{}", "long".repeat(50));
+    let opened = fs::File::open(place.disk(&inner)).unwrap();
+    opened.set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let archive = place.outer.path().join("a.tar");
     let tar = Tar::new(&place.view(), &path("folder")).unwrap();
     collect(tar, &mut fs::File::create(&archive).unwrap());
@@ -751,6 +755,10 @@ fn tar_archives() {
         seconds(time(unpacked.path().join("folder/100%"))).as_secs(),
         seconds(time(place.disk("folder/100%"))).as_secs(),
     );
+    // A program that unpacks can give a folder its time only if all that is in
+    // it follows it.
+    let inner = time(unpacked.path().join(inner));
+    assert_eq!(inner, SystemTime::UNIX_EPOCH);
     assert_eq!(files_by_python(&archive), expected);
 }
 
@@ -891,11 +899,176 @@ fn a_file_replaced_while_it_is_archived_keeps_the_archive_readable() {
         .unwrap()
         .set_len(10)
         .unwrap();
-    collect(pieces, &mut tar);
+    let ((), log) = logged(|| collect(pieces, &mut tar));
+    assert!(
+        log.contains("path=/file") && log.contains("shrank"),
+        "{log}"
+    );
     let archive = place.outer.path().join("a.tar");
     fs::write(&archive, tar).unwrap();
     let files = files_by_python(&archive);
     assert_eq!(files[&b"share/file"[..]].len(), 2_000_000);
+}
+
+/// As many folders in each other as `levels`, each with a file.
+fn deep_tree(place: &Place, levels: usize) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut below = String::from("deep");
+    for level in 0..levels {
+        fs::create_dir(place.disk(&below)).unwrap();
+        let file = format!("{below}/f");
+        fs::write(place.disk(&file), level.to_string()).unwrap();
+        files.insert(file.into(), level.to_string().into());
+        below.push_str("/d");
+    }
+    files
+}
+
+#[test]
+fn deep_trees_are_archived_whole() {
+    let place = Place::new();
+    let expected = deep_tree(&place, 250);
+    let view = place.view();
+    let archive = |name| place.outer.path().join(name);
+    let (tar, zip) = (archive("a.tar"), archive("a.zip"));
+    let pieces = Tar::new(&view, &path("deep")).unwrap();
+    collect(pieces, &mut fs::File::create(&tar).unwrap());
+    assert_eq!(files_by_python(&tar), expected);
+    let pieces = Zip::new(&view, &path("deep")).unwrap();
+    collect(pieces, &mut fs::File::create(&zip).unwrap());
+    assert_eq!(files_by_python(&zip), expected);
+}
+
+#[test]
+fn an_archive_that_lacks_something_has_no_end() {
+    let place = Place::new();
+    fs::write(place.disk("near"), "still in it").unwrap();
+    // Deeper than any path, one folder at a time.
+    let mut folder = fs::File::open(place.disk("")).unwrap();
+    let name = "n".repeat(250);
+    for _ in 0..20 {
+        rustix::fs::mkdirat(&folder, &name, rustix::fs::Mode::RWXU).unwrap();
+        let flags = rustix::fs::OFlags::DIRECTORY;
+        let mode = rustix::fs::Mode::empty();
+        folder = rustix::fs::openat(&folder, &name, flags, mode)
+            .unwrap()
+            .into();
+    }
+    let view = place.view();
+    let end = |mut pieces: Box<dyn Pieces>| {
+        let mut out = Vec::new();
+        let error = loop {
+            match pieces.piece(&mut out) {
+                Ok(more) => assert!(more, "it ends as if it were whole"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert!(error.to_string().contains("too deep"), "{error}");
+        assert!(pieces.piece(&mut out).is_err());
+        out
+    };
+    let root = RelPath::root();
+    let (tar, log) = logged(|| end(Box::new(Tar::new(&view, &root).unwrap())));
+    assert!(tar.windows(11).any(|window| window == b"still in it"));
+    assert!(!tar.ends_with(&[0; 1024]));
+    assert!(log.contains("too deep") && log.contains(&name), "{log}");
+    let zip = end(Box::new(Zip::new(&view, &root).unwrap()));
+    assert!(zip.windows(11).any(|window| window == b"still in it"));
+    assert!(!zip.windows(4).any(|window| window == b"PK\x05\x06"));
+
+    let mut search = view.search(&root, "nnn", SearchLimits::default()).unwrap();
+    let mut hits = Vec::new();
+    while search.next_batch(&mut hits).unwrap() {}
+    assert_eq!((hits.len(), search.was_cut()), (16, true));
+}
+
+#[test]
+fn an_archive_tells_the_log_what_may_not_be_read() {
+    let place = Place::new();
+    let modes = [
+        ("closed/secret", 0o000),
+        ("closed/locked", 0o000),
+        ("closed/names only", 0o644),
+        (".", 0o755),
+    ];
+    fs::create_dir(place.disk("closed")).unwrap();
+    fs::write(place.disk("closed/secret"), "secret").unwrap();
+    fs::write(place.disk("closed/open"), "for all").unwrap();
+    for folder in ["closed/locked", "closed/names only"] {
+        fs::create_dir(place.disk(folder)).unwrap();
+        fs::write(place.disk(folder).join("inner"), "secret").unwrap();
+    }
+    for number in 0..50 {
+        let file = place.disk(format!("folder/{number}"));
+        fs::write(&file, "secret").unwrap();
+        fs::set_permissions(file, fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let view = place.view();
+    let set = |locked: bool| {
+        for (name, mode) in modes {
+            let mode = if locked { mode } else { 0o755 };
+            fs::set_permissions(place.disk(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    set(true);
+    let tars = ["closed", "closed/names only", "folder"].map(|folder| {
+        // A thread that root's rights have been taken from, if it had them.
+        let archiving = || {
+            let nobody = rustix::process::Uid::from_raw(65534);
+            let _ = rustix::thread::set_thread_res_uid(nobody, nobody, nobody);
+            logged(|| {
+                let mut tar = Vec::new();
+                collect(Tar::new(&view, &path(folder)).unwrap(), &mut tar);
+                tar
+            })
+        };
+        thread::scope(|scope| scope.spawn(archiving).join().unwrap())
+    });
+    set(false);
+    for (tar, _) in &tars {
+        assert!(tar.ends_with(&[0; 1024]));
+        assert!(!tar.windows(5).any(|window| window == b"inner"));
+    }
+    let [(some, log), (_, names_only), (_, many)] = &tars;
+    assert!(some.windows(7).any(|window| window == b"for all"));
+    for name in ["secret", "locked", "names only"] {
+        assert!(log.contains(&format!("path=/closed/{name}\n")), "{log}");
+    }
+    assert_eq!(log.lines().count(), 3, "{log}");
+    assert_eq!(names_only.lines().count(), 1, "{names_only}");
+    // Not one line for each.
+    assert_eq!(many.lines().count(), 17, "{many}");
+    assert!(many.lines().last().unwrap().contains("more=34"), "{many}");
+}
+
+/// What `act` returns, and what it logged.
+fn logged<T>(act: impl FnOnce() -> T) -> (T, String) {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = {
+        let log = Arc::clone(&log);
+        move || Log(Arc::clone(&log))
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(writer)
+        .finish();
+    let result = tracing::subscriber::with_default(subscriber, act);
+    let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+    (result, log)
+}
+
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// In a process of its own: descriptors belong to the process, and other tests
@@ -928,6 +1101,12 @@ fn descriptors_are_given_back() {
             pieces.piece(&mut Vec::new()).unwrap();
         }
         assert_eq!(open(), held);
+        // However deep it is, an archive holds one folder and one file.
+        deep_tree(&place, 1000);
+        let mut pieces = Tar::new(&view, &path("deep")).unwrap();
+        while pieces.piece(&mut Vec::new()).unwrap() {
+            assert!(open() <= held + 2);
+        }
     }
     assert_eq!(open(), before);
 }

@@ -3,7 +3,9 @@
 //! [`Tar`] and [`Zip`] differ only in how they write an entry down (`Format`);
 //! what goes in is decided once, in `Archive`. Every name is below one top
 //! folder. Hidden files are in it; symbolic links to files are archived as what
-//! they lead to, those to folders left out; what may not be read is skipped.
+//! they lead to, those to folders left out. What the server may not read is left
+//! out too and a warning logged; for what cannot be had for any other reason the
+//! archive fails, so that one that ends as it should is whole.
 //! Nothing is compressed: most of what people share already is, and a reader
 //! can ask for it on the way.
 
@@ -16,7 +18,7 @@ use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::walk::{Step, Walk};
-use super::{DEPTH_LIMIT, Entry, Meta, Modified, PIECE, Pieces, RelPath, View, is_skipped};
+use super::{DEPTH_LIMIT, Meta, Modified, PIECE, Pieces, RelPath, View, is_skipped};
 
 /// How much of a file is read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -24,6 +26,16 @@ const CHUNK: usize = 64 * 1024;
 /// How many steps of a walk make a piece that is not full: a folder of empty or
 /// unreadable things must not keep a thread for long.
 const STEPS: usize = 1024;
+
+/// How many of the files that are not in an archive as they are on the disk are
+/// named in the log. Whoever asks for archives must not be able to fill it.
+const NAMED: usize = 16;
+
+/// What is logged of a folder or file that the server may not read.
+const CLOSED: &str = "left out of the archive: it, or something in it, may not be read";
+
+/// What is logged of a file that had fewer bytes in the end than at first.
+const SHRUNK: &str = "filled up with zeros: it shrank while it was archived";
 
 /// The size of a tar archive's blocks, which everything in it is padded to.
 const BLOCK: usize = 512;
@@ -95,6 +107,8 @@ struct Archive<F> {
     format: F,
     state: State,
     chunk: Box<[u8]>,
+    /// How many warnings there were.
+    flaws: usize,
 }
 
 enum State {
@@ -103,7 +117,7 @@ enum State {
     /// Ready for the next entry.
     Walking,
     /// In the middle of a file.
-    Reading(Content),
+    Reading(RelPath, Content),
     Finished,
 }
 
@@ -122,6 +136,7 @@ impl<F: Format> Archive<F> {
             format,
             state: State::New(view.metadata(path)?),
             chunk: vec![0; CHUNK].into(),
+            flaws: 0,
         })
     }
 
@@ -147,18 +162,23 @@ impl<F: Format> Archive<F> {
                 self.state = State::Walking;
             }
             State::Walking => match self.walk.step()? {
-                Step::Found(path, entry) => self.begin(&path, &entry, out)?,
-                Step::Again => {}
-                Step::End => {
-                    self.format.finish(out)?;
-                    self.state = State::Finished;
-                }
+                Step::Found(path, entry) if !entry.meta.is_folder() => self.begin(path, out)?,
+                // A link to a folder is found but not entered. An empty folder
+                // in its place would be a lie.
+                Step::Found(..) | Step::Again => {}
+                Step::Entering(path) => self.begin_folder(&path, out)?,
+                Step::Closed(path) => self.warn(&path, CLOSED),
+                Step::End => self.end(out)?,
             },
-            State::Reading(content) if content.left == 0 => {
+            State::Reading(path, content) if content.left == 0 => {
                 self.format.end_file(content.size, out)?;
+                let shrunk = content.padded.then(|| std::mem::take(path));
                 self.state = State::Walking;
+                if let Some(path) = shrunk {
+                    self.warn(&path, SHRUNK);
+                }
             }
-            State::Reading(content) => {
+            State::Reading(_, content) => {
                 let length = content.read(&mut self.chunk)?;
                 self.format.content(&self.chunk[..length], out)?;
             }
@@ -167,30 +187,75 @@ impl<F: Format> Archive<F> {
         Ok(())
     }
 
-    fn begin(&mut self, path: &RelPath, entry: &Entry, out: &mut Vec<u8>) -> io::Result<()> {
+    fn begin(&mut self, path: RelPath, out: &mut Vec<u8>) -> io::Result<()> {
+        match self.view.open(&path) {
+            Ok(opened) if !opened.meta.is_folder() => {
+                let name = self.name(&path);
+                if self.format.begin(&name, &opened.meta, out)? {
+                    let content = Content::new(opened.file, opened.meta.size);
+                    self.state = State::Reading(path, content);
+                }
+            }
+            // Replaced by a folder since it was found.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.warn(&path, CLOSED);
+            }
+            // Removed since then.
+            Err(error) if is_skipped(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn begin_folder(&mut self, path: &RelPath, out: &mut Vec<u8>) -> io::Result<()> {
+        match self.view.metadata(path) {
+            Ok(meta) if meta.is_folder() => {
+                let mut name = self.name(path);
+                name.push(b'/');
+                self.format.begin(&name, &meta, out)?;
+            }
+            Ok(_) => {}
+            // The walk will see the same when it opens it.
+            Err(error) if is_skipped(&error) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// Where something is missing, instead of the archive's end.
+    fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        if let Some(path) = self.walk.cut() {
+            tracing::warn!(archive = %self.base, %path, "too deep or too many folders to archive");
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it has folders that are too deep or too many to be archived",
+            ));
+        }
+        if self.flaws > NAMED {
+            let more = self.flaws - NAMED;
+            tracing::warn!(archive = %self.base, more, "more could not be archived as they are");
+        }
+        self.format.finish(out)?;
+        self.state = State::Finished;
+        Ok(())
+    }
+
+    /// What the file or folder at `path` is called in the archive.
+    fn name(&self, path: &RelPath) -> Vec<u8> {
         let mut name = self.top.clone();
         for component in path.components().skip(self.base.components().count()) {
             name.push(b'/');
             name.extend_from_slice(component);
         }
-        if entry.meta.is_folder() {
-            // Empty where there is nothing, it would be a lie where there is a
-            // link to somewhere else.
-            if !entry.symlink {
-                name.push(b'/');
-                self.format.begin(&name, &entry.meta, out)?;
-            }
-            return Ok(());
-        }
-        match self.view.open(path) {
-            Ok(opened) if !opened.meta.is_folder() => {
-                if self.format.begin(&name, &opened.meta, out)? {
-                    self.state = State::Reading(Content::new(opened.file, opened.meta.size));
-                }
-                Ok(())
-            }
-            Err(error) if !is_skipped(&error) => Err(error),
-            _ => Ok(()),
+        name
+    }
+
+    fn warn(&mut self, path: &RelPath, flaw: &str) {
+        self.flaws += 1;
+        if self.flaws <= NAMED {
+            tracing::warn!(archive = %self.base, %path, "{flaw}");
         }
     }
 }
@@ -201,6 +266,8 @@ struct Content {
     file: File,
     size: u64,
     left: u64,
+    /// Whether zeros stand for some of it.
+    padded: bool,
 }
 
 impl Content {
@@ -209,6 +276,7 @@ impl Content {
             file,
             size,
             left: size,
+            padded: false,
         }
     }
 
@@ -223,6 +291,7 @@ impl Content {
         let length = match self.file.read(chunk) {
             Ok(0) => {
                 chunk.fill(0);
+                self.padded = true;
                 wanted
             }
             Ok(length) => length,

@@ -150,6 +150,11 @@ impl Listing {
         self.sorted
     }
 
+    /// Whether something was left out because the server may not look at it.
+    pub(super) fn denied(&self) -> bool {
+        self.folder.denied
+    }
+
     /// The folder that is listed.
     pub fn path(&self) -> &RelPath {
         &self.folder.path
@@ -191,6 +196,7 @@ struct Folder {
     view: View,
     path: RelPath,
     names: Names,
+    denied: bool,
 }
 
 #[derive(Debug)]
@@ -220,7 +226,12 @@ impl Folder {
                 })?)?)
             }
         };
-        Ok(Self { view, path, names })
+        Ok(Self {
+            view,
+            path,
+            names,
+            denied: false,
+        })
     }
 
     /// The next name in the folder's own order, and what the folder knows of
@@ -254,7 +265,7 @@ impl Folder {
     }
 
     /// What is called `name`; `None` if it is not for the visitor.
-    fn entry(&self, name: Box<[u8]>) -> io::Result<Option<Entry>> {
+    fn entry(&mut self, name: Box<[u8]>) -> io::Result<Option<Entry>> {
         Ok(self.look(&name)?.map(|(meta, symlink)| Entry {
             name,
             meta,
@@ -264,10 +275,13 @@ impl Folder {
 
     /// What `name` is, and whether it is a symbolic link; `None` if it is not
     /// for the visitor.
-    fn look(&self, name: &[u8]) -> io::Result<Option<(Meta, bool)>> {
+    fn look(&mut self, name: &[u8]) -> io::Result<Option<(Meta, bool)>> {
         let seen = self.look_closely(name);
         match seen {
-            Err(error) if is_skipped(&error) => Ok(None),
+            Err(error) if is_skipped(&error) => {
+                self.denied |= error.kind() == io::ErrorKind::PermissionDenied;
+                Ok(None)
+            }
             seen => seen,
         }
     }
@@ -291,7 +305,12 @@ impl Folder {
     /// What gives `name` its place in the order. To sort by name its metadata
     /// is rarely needed, and thousands of `stat(2)` calls can wait until the
     /// first batch is on its way.
-    fn rank(&self, name: &[u8], file_type: FileType, by: By) -> io::Result<Option<(Kind, Rank)>> {
+    fn rank(
+        &mut self,
+        name: &[u8],
+        file_type: FileType,
+        by: By,
+    ) -> io::Result<Option<(Kind, Rank)>> {
         match (file_type, by) {
             (FileType::RegularFile, By::None | By::Name) => return Ok(Some((Kind::File, (0, 0)))),
             (FileType::Directory, By::None | By::Name) => return Ok(Some((Kind::Folder, (0, 0)))),

@@ -75,7 +75,7 @@ impl Search {
         for _ in 0..BATCH {
             let (path, entry) = match self.walk.step()? {
                 Step::Found(path, entry) => (path, entry),
-                Step::Again => continue,
+                Step::Entering(_) | Step::Closed(_) | Step::Again => continue,
                 Step::End => return Ok(false),
             };
             if self.left.visits == 0 || self.left.results == 0 {
@@ -96,6 +96,6 @@ impl Search {
 
     /// Whether a limit kept the search from looking everywhere.
     pub fn was_cut(&self) -> bool {
-        self.cut || self.walk.was_cut()
+        self.cut || self.walk.cut().is_some()
     }
 }
