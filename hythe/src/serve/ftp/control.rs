@@ -21,6 +21,11 @@ const READ: usize = 1024;
 /// has to say.
 const WAITING_LIMIT: usize = 16 * 1024;
 
+/// How much may come without the end of a line. A line that is too long is
+/// refused and the next one read; but who sends this much has no command to
+/// give, and would else be read for ever.
+const ENDLESS: usize = 2 * 1024 * 1024;
+
 /// A command line, or why it is none.
 pub(super) type Line = Result<Box<[u8]>, Error>;
 
@@ -39,6 +44,8 @@ pub(super) struct Control {
     /// Whole, since it holds its place in the server's count.
     connection: Connection,
     lines: Lines,
+    /// How many bytes have come since the last whole line.
+    unended: usize,
     waiting: VecDeque<Line>,
     out: Vec<u8>,
 }
@@ -52,6 +59,7 @@ impl Control {
         Self {
             connection,
             lines: Lines::new(),
+            unended: 0,
             waiting: VecDeque::new(),
             out: Vec::new(),
         }
@@ -102,7 +110,12 @@ impl Control {
         match self.stream().recv(&mut buffer[..READ]).await? {
             0 => Ok(Arrival::End),
             count => {
+                self.unended += count;
                 self.cut_lines(&buffer[..count]);
+                if self.unended > ENDLESS {
+                    let text = "A line without an end.";
+                    self.waiting.push_back(Err(Error { code: 421, text }));
+                }
                 Ok(Arrival::Bytes)
             }
         }
@@ -111,7 +124,10 @@ impl Control {
     fn cut_lines(&mut self, mut input: &[u8]) {
         while !input.is_empty() {
             let line = match self.lines.next(&mut input) {
-                Ok(Some(line)) => Ok(line.into()),
+                Ok(Some(line)) => {
+                    self.unended = 0;
+                    Ok(line.into())
+                }
                 Ok(None) => return,
                 Err(error) => Err(error),
             };

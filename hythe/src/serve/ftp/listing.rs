@@ -1,5 +1,6 @@
 //! Listings, made while they are sent.
 
+use std::borrow::Cow;
 use std::io;
 
 use hythe_wire::ftp::{Entry as Shown, Facts, Kind, write_facts, write_ls};
@@ -26,6 +27,7 @@ impl Style {
 
     /// Appends one entry without a line end.
     pub(super) fn write_shown(&self, name: &[u8], meta: &Meta, out: &mut Vec<u8>) {
+        let name = &*printable(name);
         let unique = format!("{:x}-{:x}", meta.device, meta.inode);
         let mut shown = Shown {
             kind: if meta.is_folder() {
@@ -44,12 +46,7 @@ impl Style {
             Self::Long(now) => write_ls(out, &shown, *now),
             Self::Names(prefix) => {
                 out.extend_from_slice(prefix);
-                // What would end the line, or a string in somebody's C.
-                let breaks = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
-                out.extend(
-                    name.iter()
-                        .map(|byte| if breaks(byte) { b'?' } else { *byte }),
-                );
+                out.extend_from_slice(name);
             }
             Self::Facts(facts) => {
                 if meta.is_folder() {
@@ -59,6 +56,16 @@ impl Style {
             }
         }
     }
+}
+
+/// A name without control bytes: a line end would forge a line, and the others
+/// would drive the terminal of whoever looks at it.
+fn printable(name: &[u8]) -> Cow<'_, [u8]> {
+    if !name.iter().any(u8::is_ascii_control) {
+        return name.into();
+    }
+    let shown = |byte: &u8| if byte.is_ascii_control() { b'?' } else { *byte };
+    name.iter().map(shown).collect()
 }
 
 /// What may be done (RFC 3659 section 7.5.5): a file retrieved, a folder
