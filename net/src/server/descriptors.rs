@@ -1,8 +1,11 @@
 //! How many descriptors the process may have open: two or three for each
-//! connection, so that the usual 1,024 do for a few hundred.
+//! connection, so that the usual 1,024 do for a few hundred. Some are kept
+//! for those who are inside already.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
+use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the number of descriptors this process may have open to the most it
@@ -30,4 +33,43 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     )?;
     // "None" is no limit, which Linux does not know for this resource.
     Ok(hard.unwrap_or(u64::MAX))
+}
+
+/// Handlers open files, and some of them further connections. A crowd that
+/// took every descriptor would only learn that none is left for that.
+///
+/// The kernel gives out the lowest number that is free, so that a high one
+/// tells how many are in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserve {
+    /// The first number that is not for connections.
+    begin: u64,
+}
+
+impl Reserve {
+    /// The part of the limit that is kept: with a half, each connection can
+    /// have a file.
+    const PART: u64 = 2;
+    /// More than this is not kept: few of many connections need more than
+    /// their own descriptor at the same moment.
+    const MOST: u64 = 256;
+
+    /// The reserve under the limit as it is now.
+    pub(crate) fn now() -> Self {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Self {
+            begin: limit - (limit / Self::PART).min(Self::MOST),
+        }
+    }
+
+    /// Whether a descriptor just opened is of the reserve.
+    pub(crate) fn has(self, fd: impl AsFd) -> bool {
+        u64::try_from(fd.as_fd().as_raw_fd()).is_ok_and(|number| number >= self.begin)
+    }
+
+    /// Whether the next descriptor would be of the reserve, or there is none:
+    /// found out by a copy of `fd`.
+    pub(crate) fn is_next(self, fd: impl AsFd) -> bool {
+        fcntl_dupfd_cloexec(fd, 0).map_or(true, |copy| self.has(copy))
+    }
 }

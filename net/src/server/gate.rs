@@ -4,6 +4,8 @@
 //! network which counts.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,11 +71,28 @@ impl Gate {
     /// Waits until nobody is inside.
     pub(crate) fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
         self.remember(context);
-        if self.inside.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             Poll::Ready(())
         } else {
             Poll::Pending
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inside.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits until somebody leaves; it may also end without that.
+    pub(crate) async fn leaving(&self) {
+        let mut asked = false;
+        poll_fn(|context| {
+            if mem::replace(&mut asked, true) {
+                return Poll::Ready(());
+            }
+            self.remember(context);
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Adds whoever waits to the list, once however often it looks.

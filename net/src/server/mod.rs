@@ -45,7 +45,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread;
@@ -57,6 +57,7 @@ use crate::mux::Ready;
 use crate::option::NoDelay;
 use crate::reactor::{self, Reactor, Remote};
 use crate::{Addr, BACKLOG, Listener, More, Patience, Socket, Stream, create_server};
+use descriptors::Reserve;
 use gate::{Gate, Place};
 
 /// A connection that was accepted, as a handler gets it.
@@ -197,6 +198,10 @@ const REFUSALS: usize = 64;
 
 /// How long to wait after `accept(2)` ran out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often to look whether descriptors are free again while connections are
+/// kept waiting for them, besides when one ends: files are closed, too.
+const RESERVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long threads may take to end when the time for their handlers is over.
 const UNWIND: Duration = Duration::from_secs(1);
@@ -374,6 +379,7 @@ impl Worker {
             shutdown: &shutdown,
             slots: Gate::new(model.slots(), usize::MAX),
             refusals: Gate::new(REFUSALS, usize::MAX),
+            reserve: Reserve::now(),
         };
         reactor.block_on(async {
             let listeners = listeners
@@ -414,6 +420,7 @@ struct Crew<'a> {
     /// Handlers of this worker at work.
     slots: Arc<Gate>,
     refusals: Arc<Gate>,
+    reserve: Reserve,
 }
 
 /// What a handler needs to run. It is taken before a connection is accepted:
@@ -448,7 +455,13 @@ impl Crew<'_> {
                 break;
             };
             match accepted {
-                Ok(socket) => self.receive(socket, service, gate, seat),
+                Ok(socket) => {
+                    let reserve = self.reserve.has(&socket);
+                    self.receive(socket, service, gate, seat);
+                    if reserve {
+                        self.keep_reserve(listeners, gate).await;
+                    }
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     service.failed(None, &Failure::Accept(error));
@@ -468,6 +481,21 @@ impl Crew<'_> {
                     break;
                 };
                 self.receive(socket, service, gate, seat);
+            }
+        }
+    }
+
+    /// Waits until there are descriptors enough for those inside to go on, or
+    /// nobody is inside. Newcomers wait in the backlog meanwhile.
+    async fn keep_reserve(&self, listeners: &[(Listener, Arc<dyn Service>)], gate: &Gate) {
+        let Some((listener, _)) = listeners.first() else {
+            return;
+        };
+        while self.reserve.is_next(listener.socket()) && !gate.is_empty() {
+            let wait = reactor::timeout(RESERVE_PAUSE, gate.leaving());
+            let mut wait = pin!(wait);
+            if unless_stopped(|cx| wait.as_mut().poll(cx)).await.is_none() {
+                return;
             }
         }
     }
@@ -524,9 +552,13 @@ impl Crew<'_> {
         }
     }
 
-    /// Tells a peer that there is no place, without ever waiting for it.
+    /// Tells a peer that there is no place, without ever waiting for it, if
+    /// there are descriptors to spare for that.
     fn refuse(&self, service: &Arc<dyn Service>, socket: Socket, peer: &Addr) {
         service.failed(Some(peer), &Failure::Busy);
+        if self.reserve.has(&socket) {
+            return;
+        }
         let Some(place) = self.refusals.enter(None) else {
             return;
         };
