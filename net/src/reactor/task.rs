@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
+use std::time::Instant;
 
 use async_task::{Runnable, Task};
 use futures_lite::FutureExt as _;
@@ -206,9 +207,18 @@ pub fn stopping() -> bool {
 }
 
 /// Runs what would block (files, databases, name resolution) on a thread pool
-/// and waits for its result without holding up this thread.
+/// and waits for its result without holding up this thread. The reactor's
+/// clock (see [`now`](super::now)) tells the time at which the result came.
 pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    blocking::unblock(work).await
+    let result = blocking::unblock(work).await;
+    // It may have come within the turn in which it was asked for, whose clock
+    // is as old as the turn.
+    CURRENT.with(|current| {
+        if let Some(inner) = current.borrow().as_ref() {
+            inner.now.set(Instant::now());
+        }
+    });
+    result
 }
 
 impl Inner {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::{Inner, current};
 use crate::mux::Token;
 
-/// The time at which the current turn began; cheaper than asking the clock,
-/// and never more than one turn old.
+/// The time at which the current turn began, or work on the pool came back
+/// within it; cheaper than asking the clock, and never more than one turn old.
 pub fn now() -> Instant {
     current().now.get()
 }
