@@ -346,11 +346,7 @@ fn an_index_page_stands_for_its_folder_only_if_told_so() {
         ("/?query", "<p>index"),
     ] {
         let mut client = Client::new(served.address("http"));
-        for fields in [
-            &[][..],
-            &[],
-            &["Accept: text/html"],
-        ] {
+        for fields in [&[][..], &[], &["Accept: text/html"]] {
             let reply = client.ask("GET", target, fields);
             assert_eq!(reply.text(), body, "{target}");
             assert_eq!(

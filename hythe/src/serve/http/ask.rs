@@ -34,7 +34,10 @@ impl Ask {
             query: owned(request.target.query),
             codings: Codings::of(request),
             json: accepts_json_before_html(request.accept.clone()),
-            html: request.accept.clone().any(|value| contains(value, b"text/html")),
+            html: request
+                .accept
+                .clone()
+                .any(|value| contains(value, b"text/html")),
             range: owned(request.range),
             if_range: owned(request.if_range),
             if_match: joined(request.if_match.clone()),
@@ -68,7 +71,8 @@ pub(super) fn is_plain(request: &Request<'_, '_>) -> bool {
 pub(super) fn is_download(query: Option<&[u8]>) -> bool {
     query.is_some_and(|query| {
         query.split(|&byte| byte == b'&').any(|part| {
-            part.strip_prefix(b"download").is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
+            part.strip_prefix(b"download")
+                .is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
         })
     })
 }
@@ -82,7 +86,9 @@ fn joined(values: Values<'_, '_>) -> Option<Vec<u8>> {
 }
 
 fn contains(value: &[u8], wanted: &[u8]) -> bool {
-    value.windows(wanted.len()).any(|window| window.eq_ignore_ascii_case(wanted))
+    value
+        .windows(wanted.len())
+        .any(|window| window.eq_ignore_ascii_case(wanted))
 }
 
 /// The content codings a client accepts, as far as we send any.

@@ -35,7 +35,11 @@ pub(super) async fn send(
             stream.send_all(&bytes, More::No).await?;
         }
         Body::File { file, range } => {
-            let more = if range.is_empty() { More::No } else { More::Follows };
+            let more = if range.is_empty() {
+                More::No
+            } else {
+                More::Follows
+            };
             stream.send_all(&head, more).await?;
             stream.send_file(&file, range).await?;
         }

@@ -28,7 +28,10 @@ pub(super) enum Outcome {
 impl Validators {
     /// Those of a file as it is.
     pub(super) fn of(meta: &Meta) -> Self {
-        Self { etag: meta.etag().to_string(), modified: meta.modified }
+        Self {
+            etag: meta.etag().to_string(),
+            modified: meta.modified,
+        }
     }
 
     /// The time of modification as HTTP tells it, in whole seconds. None before
@@ -68,14 +71,18 @@ impl Validators {
     /// Whether the part the client has is of this very representation, so
     /// that a range can complete it (RFC 9110 §13.1.5).
     pub(super) fn allow_range(&self, ask: &Ask) -> bool {
-        let Some(value) = ask.if_range.as_deref() else { return true };
+        let Some(value) = ask.if_range.as_deref() else {
+            return true;
+        };
         if is_entity_tag(value) {
             return matches_etag([value], Some(self.etag.as_bytes()), Comparison::Strong);
         }
         // Of a file that changed within this very second, the date can't tell
         // which of its states is meant.
         let settled = self.last_modified().is_some_and(|modified| {
-            SystemTime::now().duration_since(modified).is_ok_and(|age| age.as_secs() >= 1)
+            SystemTime::now()
+                .duration_since(modified)
+                .is_ok_and(|age| age.as_secs() >= 1)
         });
         settled && parse_date(value) == self.last_modified()
     }

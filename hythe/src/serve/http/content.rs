@@ -26,7 +26,11 @@ impl Content {
             None if is_text(beginning) => "text/plain",
             None => "application/octet-stream",
         };
-        let charset = if is_textual(essence) && is_utf8(beginning) { "; charset=utf-8" } else { "" };
+        let charset = if is_textual(essence) && is_utf8(beginning) {
+            "; charset=utf-8"
+        } else {
+            ""
+        };
         Self {
             media_type: format!("{essence}{charset}"),
             active: is_active(essence),
@@ -36,7 +40,10 @@ impl Content {
 }
 
 fn by_extension(name: &[u8]) -> Option<&'static str> {
-    let dot = name.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0)?;
+    let dot = name
+        .iter()
+        .rposition(|&byte| byte == b'.')
+        .filter(|&dot| dot > 0)?;
     let extension = std::str::from_utf8(&name[dot + 1..]).ok()?;
     mime_guess::from_ext(extension).first_raw()
 }
@@ -54,7 +61,10 @@ fn is_textual(essence: &str) -> bool {
 fn is_active(essence: &str) -> bool {
     essence.ends_with("+xml")
         || essence.ends_with("/xml")
-        || matches!(essence, "text/html" | "text/xsl" | "multipart/related" | "message/rfc822")
+        || matches!(
+            essence,
+            "text/html" | "text/xsl" | "multipart/related" | "message/rfc822"
+        )
 }
 
 fn is_compressible(essence: &str) -> bool {
@@ -62,7 +72,11 @@ fn is_compressible(essence: &str) -> bool {
         || essence.ends_with("+json")
         || matches!(
             essence,
-            "application/wasm" | "application/manifest+json" | "font/ttf" | "font/otf" | "image/bmp"
+            "application/wasm"
+                | "application/manifest+json"
+                | "font/ttf"
+                | "font/otf"
+                | "image/bmp"
         )
 }
 
@@ -81,7 +95,9 @@ fn is_text(beginning: &[u8]) -> bool {
     let layout = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r' | b'\x1b');
     !beginning.is_empty()
         && is_utf8(beginning)
-        && beginning.iter().all(|&byte| (byte >= b' ' && byte != 0x7f) || layout(byte))
+        && beginning
+            .iter()
+            .all(|&byte| (byte >= b' ' && byte != 0x7f) || layout(byte))
 }
 
 #[cfg(test)]
@@ -102,7 +118,11 @@ mod tests {
             (".html", b"\0", "application/octet-stream"),
             ("a.json", b"{}", "application/json; charset=utf-8"),
         ] {
-            assert_eq!(Content::of(name.as_bytes(), beginning).media_type, expected, "{name}");
+            assert_eq!(
+                Content::of(name.as_bytes(), beginning).media_type,
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -110,7 +130,10 @@ mod tests {
     fn a_character_cut_in_two_is_still_text() {
         let mut beginning = vec![b'a'; SNIFF - 1];
         beginning.push("来".as_bytes()[0]);
-        assert_eq!(Content::of(b"a", &beginning).media_type, "text/plain; charset=utf-8");
+        assert_eq!(
+            Content::of(b"a", &beginning).media_type,
+            "text/plain; charset=utf-8"
+        );
     }
 
     #[test]

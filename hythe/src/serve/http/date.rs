@@ -36,10 +36,18 @@ pub(super) fn now() -> Date {
 /// The date by the clock, and how long it stays so.
 fn read_clock() -> (Date, Duration) {
     let time = SystemTime::now();
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let mut text = [b' '; LENGTH];
     let formatted = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + since);
     text.copy_from_slice(formatted.as_bytes());
     let left = Duration::from_secs(1) - Duration::from_nanos(since.subsec_nanos().into());
-    (Date { text, second: since.as_secs() }, left)
+    (
+        Date {
+            text,
+            second: since.as_secs(),
+        },
+        left,
+    )
 }

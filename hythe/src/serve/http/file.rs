@@ -45,7 +45,10 @@ const NEIGHBOURS: [(Coding, &[u8], &[u8]); 3] = [
 pub(super) fn file(site: &Site, ask: &Ask, path: &RelPath, opened: Opened) -> io::Result<Reply> {
     let beginning = read(&opened.file, 0..opened.meta.size.min(SNIFF as u64))?;
     let content = Content::of(path.name().unwrap_or_default(), &beginning);
-    let mut made_from = vec![Check { path: path.clone(), found: Some(opened.meta) }];
+    let mut made_from = vec![Check {
+        path: path.clone(),
+        found: Some(opened.meta),
+    }];
     let mut chosen = choose(&site.view, ask, path, opened, &content, &mut made_from)?;
 
     let reply = match chosen.validators.evaluate(ask) {
@@ -80,7 +83,13 @@ impl Representation {
     fn of(opened: Opened, coding: Option<Coding>) -> Self {
         let Opened { file, meta } = opened;
         let validators = Validators::of(&meta);
-        Self { file, meta, coding, to_compress: false, validators }
+        Self {
+            file,
+            meta,
+            coding,
+            to_compress: false,
+            validators,
+        }
     }
 
     /// To be compressed. Other bytes have another tag (RFC 9110 §8.8.3.3),
@@ -88,7 +97,9 @@ impl Representation {
     fn compressed(opened: Opened) -> Self {
         let mut form = Self::of(opened, Some(Coding::Gzip));
         form.to_compress = true;
-        form.validators.etag.insert_str(form.validators.etag.len() - 1, "-gzip");
+        form.validators
+            .etag
+            .insert_str(form.validators.etag.len() - 1, "-gzip");
         form
     }
 
@@ -105,7 +116,10 @@ impl Representation {
         if range.end - range.start <= LARGEST {
             return Ok(Body::Bytes(read(&self.file, range)?));
         }
-        Ok(Body::File { file: self.file.try_clone()?, range })
+        Ok(Body::File {
+            file: self.file.try_clone()?,
+            range,
+        })
     }
 }
 
@@ -154,11 +168,13 @@ fn neighbour(
     made_from: &mut Vec<Check>,
 ) -> io::Result<Option<Opened>> {
     let found = view.metadata(beside).ok();
-    made_from.push(Check { path: beside.clone(), found });
+    made_from.push(Check {
+        path: beside.clone(),
+        found,
+    });
     let time = |Modified { secs, nanos }| (secs, nanos);
-    let fits = |found: &Meta| {
-        found.kind == Kind::File && time(found.modified) >= time(meta.modified)
-    };
+    let fits =
+        |found: &Meta| found.kind == Kind::File && time(found.modified) >= time(meta.modified);
     if !found.as_ref().is_some_and(fits) {
         return Ok(None);
     }
@@ -168,7 +184,10 @@ fn neighbour(
             Ok((read(&opened.file, 0..mark_length)? == mark).then_some(opened))
         }
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) =>
         {
             Ok(None)
         }
@@ -215,7 +234,11 @@ fn wanted_ranges(ask: &Ask, chosen: &Representation) -> Ranges {
 
 /// All of it; compressed, unless too much is being compressed just now.
 fn whole(chosen: &mut Representation, made_from: Option<Vec<Check>>) -> io::Result<Reply> {
-    let right = if chosen.to_compress { Compressing::begin() } else { None };
+    let right = if chosen.to_compress {
+        Compressing::begin()
+    } else {
+        None
+    };
     let body = if right.is_some() {
         Body::Bytes(compress(chosen)?)
     } else {
@@ -264,8 +287,18 @@ fn ranged(
         })
         .collect();
     let end = format!("\r\n--{boundary}--\r\n").into_bytes();
-    Ok(Reply::new(206, Body::Parts { file: chosen.file.try_clone()?, parts, end })
-        .field("Content-Type", format!("multipart/byteranges; boundary={boundary}")))
+    Ok(Reply::new(
+        206,
+        Body::Parts {
+            file: chosen.file.try_clone()?,
+            parts,
+            end,
+        },
+    )
+    .field(
+        "Content-Type",
+        format!("multipart/byteranges; boundary={boundary}"),
+    ))
 }
 
 /// A line that stands between parts and, by its randomness, in none of them.
@@ -280,8 +313,9 @@ fn boundary() -> String {
 /// The fields by which a client recognises what it has already; a 304 carries
 /// them too.
 fn validated(reply: Reply, content: &Content, validators: &Validators) -> Reply {
-    let mut reply =
-        reply.field("ETag", validators.etag.as_str()).field("Cache-Control", "no-cache");
+    let mut reply = reply
+        .field("ETag", validators.etag.as_str())
+        .field("Cache-Control", "no-cache");
     if let Some(time) = validators.last_modified() {
         reply = reply.field("Last-Modified", httpdate::fmt_http_date(time));
     }
@@ -300,7 +334,9 @@ fn describe(
     content: &Content,
     coding: Option<Coding>,
 ) -> Reply {
-    let mut reply = reply.field("Accept-Ranges", "bytes").field("X-Content-Type-Options", "nosniff");
+    let mut reply = reply
+        .field("Accept-Ranges", "bytes")
+        .field("X-Content-Type-Options", "nosniff");
     // Several parts have a type of their own.
     if !matches!(reply.body, Body::Parts { .. }) {
         reply = reply.field("Content-Type", content.media_type.as_str());
@@ -313,7 +349,11 @@ fn describe(
     }
     if ask::is_download(ask.query.as_deref()) {
         let mut disposition = Vec::new();
-        content_disposition("attachment", path.name().unwrap_or_default(), &mut disposition);
+        content_disposition(
+            "attachment",
+            path.name().unwrap_or_default(),
+            &mut disposition,
+        );
         reply = reply.field("Content-Disposition", disposition);
     }
     reply

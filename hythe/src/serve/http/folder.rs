@@ -39,22 +39,40 @@ pub(super) fn folder(site: &Site, ask: &Ask, path: RelPath) -> io::Result<Reply>
         return Ok(reply);
     }
     let reply = match query.format {
-        Some(Format::Zip) => archive(view, &path, "application/zip", ".zip", Zip::new(view, &path)?),
-        Some(Format::Tar) => archive(view, &path, "application/x-tar", ".tar", Tar::new(view, &path)?),
+        Some(Format::Zip) => archive(
+            view,
+            &path,
+            "application/zip",
+            ".zip",
+            Zip::new(view, &path)?,
+        ),
+        Some(Format::Tar) => archive(
+            view,
+            &path,
+            "application/x-tar",
+            ".tar",
+            Tar::new(view, &path)?,
+        ),
         Some(Format::Json) => json(view, ask, &path, &query)?,
         None if ask.json => json(view, ask, &path, &query)?,
-        Some(Format::Html) | None => {
-            listing(ask, "text/html; charset=utf-8", FolderPage::new(view, &path, query.order)?)
-                .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
-                .field("Referrer-Policy", "same-origin")
-        }
+        Some(Format::Html) | None => listing(
+            ask,
+            "text/html; charset=utf-8",
+            FolderPage::new(view, &path, query.order)?,
+        )
+        .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
+        .field("Referrer-Policy", "same-origin"),
     };
-    Ok(reply.field("Cache-Control", "no-cache").field("X-Content-Type-Options", "nosniff"))
+    Ok(reply
+        .field("Cache-Control", "no-cache")
+        .field("X-Content-Type-Options", "nosniff"))
 }
 
 /// The folder's `index.html`, where it has one.
 fn index(site: &Site, ask: &Ask, folder: &RelPath) -> io::Result<Option<Reply>> {
-    let Ok(path) = folder.join(b"index.html") else { return Ok(None) };
+    let Ok(path) = folder.join(b"index.html") else {
+        return Ok(None);
+    };
     match site.view.open(&path) {
         Ok(opened) if opened.meta.kind == Kind::File => file(site, ask, &path, opened).map(Some),
         Ok(_) => Ok(None),
@@ -64,7 +82,11 @@ fn index(site: &Site, ask: &Ask, folder: &RelPath) -> io::Result<Option<Reply>> 
 }
 
 fn json(view: &View, ask: &Ask, path: &RelPath, query: &FolderQuery) -> io::Result<Reply> {
-    Ok(listing(ask, "application/json", FolderJson::new(view, path, query.order)?))
+    Ok(listing(
+        ask,
+        "application/json",
+        FolderJson::new(view, path, query.order)?,
+    ))
 }
 
 /// A listing, compressed as it is made where the client can take it.
@@ -76,7 +98,9 @@ fn listing(ask: &Ask, media_type: &str, pieces: impl Pieces + 'static) -> Reply 
     } else {
         Reply::new(200, Body::Pieces(pieces))
     };
-    reply.field("Content-Type", media_type).field("Vary", "Accept, Accept-Encoding")
+    reply
+        .field("Content-Type", media_type)
+        .field("Vary", "Accept, Accept-Encoding")
 }
 
 fn archive(
@@ -106,7 +130,11 @@ struct Gzipped {
 
 impl Gzipped {
     fn new(pieces: Box<dyn Pieces>) -> Self {
-        Self { pieces, encoder: GzEncoder::new(Vec::new(), Compression::fast()), plain: Vec::new() }
+        Self {
+            pieces,
+            encoder: GzEncoder::new(Vec::new(), Compression::fast()),
+            plain: Vec::new(),
+        }
     }
 }
 

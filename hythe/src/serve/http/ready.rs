@@ -67,7 +67,9 @@ impl Entry {
     /// be made: files may have changed since.
     pub(super) fn of(reply: &Reply, date: &Date, checked: Instant) -> Option<Self> {
         let made_from = reply.made_from.clone()?;
-        let Body::Bytes(body) = &reply.body else { return None };
+        let Body::Bytes(body) = &reply.body else {
+            return None;
+        };
         if body.len() > KEPT {
             return None;
         }
@@ -88,14 +90,19 @@ impl Entry {
 
     /// Head and body, or the head alone.
     pub(super) fn bytes(&self, with_body: bool) -> &[u8] {
-        if with_body { &self.bytes } else { &self.bytes[..self.head] }
+        if with_body {
+            &self.bytes
+        } else {
+            &self.bytes[..self.head]
+        }
     }
 
     /// What it takes in memory under a key of this length, about.
     fn cost(&self, key: usize) -> usize {
-        let checks = self.made_from.iter().map(|check| {
-            size_of::<Check>() + check.path.as_bytes().len()
-        });
+        let checks = self
+            .made_from
+            .iter()
+            .map(|check| size_of::<Check>() + check.path.as_bytes().len());
         // Twice the slot: a hash table is half empty.
         2 * size_of::<(Box<[u8]>, Self)>() + key + self.bytes.capacity() + checks.sum::<usize>()
     }

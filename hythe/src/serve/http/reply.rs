@@ -27,8 +27,15 @@ pub(super) enum Body {
     /// None, and by the status there can be none.
     Nothing,
     Bytes(Vec<u8>),
-    File { file: File, range: Range<u64> },
-    Parts { file: File, parts: Vec<Part>, end: Vec<u8> },
+    File {
+        file: File,
+        range: Range<u64>,
+    },
+    Parts {
+        file: File,
+        parts: Vec<Part>,
+        end: Vec<u8>,
+    },
     /// Made while it is sent; its length is not known.
     Pieces(Box<dyn Pieces>),
 }
@@ -41,7 +48,12 @@ pub(super) struct Part {
 
 impl Reply {
     pub(super) fn new(status: u16, body: Body) -> Self {
-        Self { status, fields: Vec::new(), body, made_from: None }
+        Self {
+            status,
+            fields: Vec::new(),
+            body,
+            made_from: None,
+        }
     }
 
     pub(super) fn field(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
@@ -62,7 +74,10 @@ impl Reply {
             reply("text/html; charset=utf-8", page)
                 .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
         } else {
-            reply("text/plain; charset=utf-8", format!("{status} {reason}: {detail}\n"))
+            reply(
+                "text/plain; charset=utf-8",
+                format!("{status} {reason}: {detail}\n"),
+            )
         }
     }
 
@@ -113,7 +128,9 @@ impl Reply {
 /// `the file is gone` as `The file is gone.`
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
@@ -129,9 +146,9 @@ impl Body {
             Self::Bytes(bytes) => Some(bytes.len() as u64),
             Self::File { range, .. } => Some(range.end - range.start),
             Self::Parts { parts, end, .. } => {
-                let parts = parts.iter().map(|part| {
-                    part.head.len() as u64 + (part.range.end - part.range.start)
-                });
+                let parts = parts
+                    .iter()
+                    .map(|part| part.head.len() as u64 + (part.range.end - part.range.start));
                 Some(parts.sum::<u64>() + end.len() as u64)
             }
         }

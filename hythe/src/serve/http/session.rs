@@ -34,7 +34,10 @@ const BODY_DRAINED: u64 = 64 * 1024;
 /// How much of what was no request is shown in the log.
 const REFUSED_SHOWN: usize = 200;
 
-const TOO_SLOW: Error = Error { status: 408, reason: "the request took too long to arrive" };
+const TOO_SLOW: Error = Error {
+    status: 408,
+    reason: "the request took too long to arrive",
+};
 
 /// Serves requests until the client leaves, errs or is told to go.
 pub(super) fn serve(
@@ -125,10 +128,18 @@ impl Session {
                 Some((used, unsent)) => {
                     input = &input[used..];
                     if !unsent.is_empty() {
-                        return Ok(Quick::Left { input: input.to_vec(), unsent });
+                        return Ok(Quick::Left {
+                            input: input.to_vec(),
+                            unsent,
+                        });
                     }
                 }
-                None => return Ok(Quick::Left { input: input.to_vec(), unsent: Vec::new() }),
+                None => {
+                    return Ok(Quick::Left {
+                        input: input.to_vec(),
+                        unsent: Vec::new(),
+                    });
+                }
             }
         }
         Ok(Quick::Done)
@@ -170,7 +181,9 @@ impl Session {
             let body = if with_body { entry.body_length() } else { 0 };
             io::Result::Ok((bytes[sent..].to_vec(), entry.status, body as u64))
         });
-        let Some((unsent, status, body)) = answered.transpose()? else { return Ok(None) };
+        let Some((unsent, status, body)) = answered.transpose()? else {
+            return Ok(None);
+        };
         stream.progressed();
         self.log(request.method.as_str(), request.raw_target, status, body);
         Ok(Some((used, unsent)))
@@ -201,7 +214,10 @@ impl Session {
         let (ask, mut terms, target) = {
             let mut storage = FieldStorage::new();
             let Some((request, used)) = Request::parse(input, &mut storage)? else {
-                return Err(Trouble::Request(Error { status: 400, reason: "bad request" }));
+                return Err(Trouble::Request(Error {
+                    status: 400,
+                    reason: "bad request",
+                }));
             };
             let terms = Terms {
                 version: request.version,
@@ -225,8 +241,13 @@ impl Session {
         self.stream().progressed();
         self.keep(&ask, &reply, begun);
         terms.keep_alive &= drained && reply.is_delimited(ask.method, terms.version);
-        self.reply(reply, ask.method.as_str(), &target, &terms).await?;
-        Ok(if terms.keep_alive { Next::Wait } else { Next::End })
+        self.reply(reply, ask.method.as_str(), &target, &terms)
+            .await?;
+        Ok(if terms.keep_alive {
+            Next::Wait
+        } else {
+            Next::End
+        })
     }
 
     /// Reads until `input` begins with a whole head; false if the client has
@@ -310,7 +331,14 @@ impl Session {
         }
         if let Some(entry) = Entry::of(reply, &date::now(), begun) {
             let codings = ask.codings.bits();
-            ready::keep(Key { site: self.site.id, codings, path: &ask.path }, entry);
+            ready::keep(
+                Key {
+                    site: self.site.id,
+                    codings,
+                    path: &ask.path,
+                },
+                entry,
+            );
         }
     }
 
@@ -346,7 +374,10 @@ impl Session {
     /// what came.
     async fn refuse(&self, error: &Error, input: &[u8]) -> io::Result<()> {
         self.stream().progressed();
-        let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let line = input
+            .split(|&byte| byte == b'\n')
+            .next()
+            .unwrap_or_default();
         let line = line[..line.len().min(REFUSED_SHOWN)].trim_ascii_end();
         let reply = Reply::error(error.status, error.reason, false);
         self.reply(reply, "-", line, &Terms::CLOSE).await
@@ -355,7 +386,15 @@ impl Session {
     fn log(&self, verb: &str, target: &[u8], status: u16, bytes: u64) {
         if log::is_on() {
             let peer = &self.connection.peer;
-            Access { protocol: "http", peer, verb, target, status, bytes }.write();
+            Access {
+                protocol: "http",
+                peer,
+                verb,
+                target,
+                status,
+                bytes,
+            }
+            .write();
         }
     }
 }
