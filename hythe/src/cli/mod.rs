@@ -2,7 +2,7 @@
 //!
 //! One file per subcommand. A flag's value comes from the flag itself, else
 //! from its variable `HYTHE_<FLAG>`, else from the file named by `--config`
-//! (see [`config`]), else from its default.
+//! (see `config.rs`), else from its default.
 
 mod config;
 mod failure;

@@ -250,10 +250,7 @@ impl Args {
         Limits {
             max: self.max_connections,
             max_per_address: self.max_per_address,
-            patience: Patience {
-                idle,
-                ..Patience::default()
-            },
+            patience: Patience::new(idle),
             drain: Duration::from_secs(self.drain.into()),
         }
     }

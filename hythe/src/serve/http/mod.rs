@@ -11,9 +11,9 @@
 //!                                         (on the pool)    (head, then sendfile or pieces)
 //! ```
 //!
-//! A request becomes an [`Ask`](ask::Ask), a value; [`answer`] turns it into a
-//! [`Reply`](reply::Reply), another value, with nothing but file calls in
-//! between; only [`session`] knows of sockets and time.
+//! A request becomes an `Ask`, a value; `answer` turns it into a
+//! `Reply`, another value, with nothing but file calls in
+//! between; only `session` knows of sockets and time.
 //!
 //! Not here: writing, accounts, and applications.
 
