@@ -383,7 +383,7 @@ fn held(served: &Served, folder: &Path) -> (usize, usize, usize) {
     let tasks = fs::read_dir(process.join("task")).unwrap();
     let names = tasks.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("comm")).ok());
     let is_idle = |name: &String| {
-        ["hythe", "signals", "loop-", "blocking-"]
+        ["hythe", "signals", "log", "loop-", "blocking-"]
             .iter()
             .any(|known| name.starts_with(known))
     };
