@@ -49,6 +49,11 @@ impl Addr {
         Ok(Self::from(SocketAddrUnix::new_abstract_name(name)?))
     }
 
+    /// The address of a Unix socket that was bound to none, as clients are.
+    pub fn unnamed() -> Self {
+        Self::from(SocketAddrUnix::new_unnamed())
+    }
+
     /// Every address that `HOST:PORT` stands for, in the resolver's order. May
     /// ask a name server, and blocks while it does.
     ///

@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with,
-    acceptfrom_with, bind, connect, getpeername, getsockname, listen, recv, send, shutdown,
-    socket_with, socketpair,
+    acceptfrom_with, bind, connect, getpeername, getsockname, listen, recv, recvfrom, send, sendto,
+    shutdown, socket_with, socketpair,
 };
 
 use crate::option::{ReuseAddr, ReusePort, Settable, SocketOption, WIDEST};
@@ -196,6 +196,44 @@ impl Socket {
         Ok(send(&self.fd, bytes, flags)?)
     }
 
+    /// `recvfrom(2)`: one datagram, cut to the buffer if it is longer, and who
+    /// sent it. A Unix sender without a name is the unnamed address, and so is
+    /// the peer of a connected stream.
+    ///
+    /// ```
+    /// use hythe_net::{Domain, Kind, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let one = Socket::new(Domain::INET, Kind::DATAGRAM)?;
+    /// one.bind(&"127.0.0.1:0".parse()?)?;
+    /// let other = Socket::new(Domain::INET, Kind::DATAGRAM)?;
+    /// other.bind(&"127.0.0.1:0".parse()?)?;
+    ///
+    /// one.send_to(b"hello", &other.sock_name()?)?;
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(other.recv_from(&mut buffer)?, (5, one.sock_name()?));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Addr)> {
+        let (count, _, from) = recvfrom(&self.fd, buffer, RecvFlags::empty())?;
+        let from = from.map_or_else(|| Ok(Addr::unnamed()), Addr::from_any)?;
+        Ok((count, from))
+    }
+
+    /// `sendto(2)`: one datagram to `address`; it goes whole or not at all.
+    ///
+    /// # Errors
+    /// `WouldBlock`; `EMSGSIZE` for more than one datagram carries;
+    /// `ConnectionRefused` when the last one came back (Internet), or nobody
+    /// listens there (Unix).
+    pub fn send_to(&self, bytes: &[u8], address: &Addr) -> io::Result<usize> {
+        let address = address.to_any();
+        Ok(sendto(&self.fd, bytes, SendFlags::NOSIGNAL, &address)?)
+    }
+
     /// `sendfile(2)`: up to `count` bytes of `file` from `offset` on, without
     /// passing through this process. Moves `offset` on by what was sent.
     ///
@@ -249,7 +287,7 @@ impl Socket {
     pub fn peer_name(&self) -> io::Result<Addr> {
         match getpeername(&self.fd)? {
             Some(address) => Addr::from_any(address),
-            None => Ok(rustix::net::SocketAddrUnix::new_unnamed().into()),
+            None => Ok(Addr::unnamed()),
         }
     }
 

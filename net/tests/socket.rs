@@ -200,3 +200,37 @@ fn twenty_thousand_opens_and_closes_leak_nothing() {
     }
     assert!(count() < before + few);
 }
+
+#[test]
+fn a_datagram_tells_who_sent_it() {
+    let name = |end| format!("unix:@hythe-datagram-{end}-{}", std::process::id());
+    for (one, other) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("[::1]:0", "[::1]:0"),
+        (&name("one"), &name("other")),
+    ] {
+        let (one, other): (Addr, Addr) = (one.parse().unwrap(), other.parse().unwrap());
+        let sender = Socket::new(one.domain(), Kind::DATAGRAM).unwrap();
+        sender.bind(&one).unwrap();
+        let receiver = Socket::new(other.domain(), Kind::DATAGRAM).unwrap();
+        receiver.bind(&other).unwrap();
+
+        sender
+            .send_to(b"one", &receiver.sock_name().unwrap())
+            .unwrap();
+        sender.send_to(b"", &receiver.sock_name().unwrap()).unwrap();
+        let from = sender.sock_name().unwrap();
+        let mut buffer = [0; 2];
+        // What does not fit is cut off; the next datagram is a new one.
+        assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (2, from.clone()));
+        assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (0, from));
+    }
+}
+
+#[test]
+fn a_unix_sender_without_a_name_is_unnamed() {
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::DATAGRAM).unwrap();
+    one.send(b"x", More::No).unwrap();
+    let received = other.recv_from(&mut [0; 2]).unwrap();
+    assert_eq!(received, (1, Addr::unnamed()));
+}
