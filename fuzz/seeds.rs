@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
         ("ftp_reply", 8, tables::REPLIES),
         ("ftp_listing", 8, tables::LISTINGS),
         ("gopher", 1, &gopher),
+        ("frame", 1, tables::FRAMES),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")

@@ -1,4 +1,4 @@
-//! Messages to bytes and back: HTTP/1.1, FTP and Gopher.
+//! Messages to bytes and back: HTTP/1.1, FTP, Gopher, and plain frames.
 //!
 //! Every decoder here takes the bytes that have arrived so far and answers one of three things:
 //! a message, `Ok(None)` for "need more", or an error that says which reply to send. Every
@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod frame;
 pub mod ftp;
 pub mod gopher;
 pub mod http;

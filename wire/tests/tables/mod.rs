@@ -143,3 +143,12 @@ pub(crate) const MENU_LINES: &[&[u8]] = &[
     b"1Bare",
     b"hWeb\tURL:https://example.org/\tquay\t70\t+",
 ];
+
+/// Single frames.
+pub(crate) const FRAMES: &[&[u8]] = &[
+    b"\0\0\0\0",
+    b"\0\0\0\x01\0",
+    b"\0\0\0\x05hello",
+    b"\0\0\0\x06\xe4\xbd\xa0\xe5\xa5\xbd",
+    b"\0\0\0\x08\0\0\0\x04\xff\xfe\xfd\xfc",
+];
