@@ -1091,12 +1091,14 @@ fn idle_connections_do_not_delay_the_end() {
 fn every_model_and_multiplexer_serves_every_protocol() {
     let large = content(300_000);
     let share = share_of(&[("plain.bin", &large)]);
-    let choices: [&[&str]; 8] = [
+    let choices: [&[&str]; 10] = [
         &["--model", "sequential"],
         &["--model", "threads"],
+        &["--model", "events", "--mux", "select"],
         &["--model", "events", "--mux", "poll"],
         &["--model", "events", "--mux", "epoll-level"],
         &["--model", "events", "--mux", "epoll-edge"],
+        &["--model", "cores", "--mux", "select"],
         &["--model", "cores", "--mux", "poll"],
         &["--model", "cores", "--mux", "epoll-level"],
         &["--model", "cores", "--mux", "epoll-edge"],

@@ -356,7 +356,12 @@ fn every_model_and_multiplexer_serves() {
     fs::write(root.path().join("file.bin"), content(300_000)).unwrap();
     fs::write(root.path().join("text"), "line\n".repeat(100_000)).unwrap();
     let mut models = vec![Model::Sequential, Model::Threads { max: 4 }];
-    for mux in [MuxKind::Poll, MuxKind::EpollLevel, MuxKind::EpollEdge] {
+    for mux in [
+        MuxKind::Select,
+        MuxKind::Poll,
+        MuxKind::EpollLevel,
+        MuxKind::EpollEdge,
+    ] {
         models.extend([Model::Events { mux }, Model::Cores { count: 2, mux }]);
     }
     for model in models {

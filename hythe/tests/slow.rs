@@ -155,6 +155,7 @@ fn a_byte_now_and_then_is_no_progress() {
     for way in [
         &["--model", "events"][..],
         &["--model", "events", "--mux", "poll"],
+        &["--model", "events", "--mux", "select"],
         &["--model", "threads"],
         &["--model", "sequential"],
     ] {
@@ -240,6 +241,37 @@ fn beyond_the_most_connections_the_next_is_told_so_until_one_leaves() {
     }
 }
 
+/// Its descriptor numbers end at 1,023, some of which are kept for those who
+/// are in.
+#[test]
+fn whom_select_cannot_watch_is_turned_away_and_the_others_are_served() {
+    let _alone = DESCRIPTORS
+        .lock()
+        .unwrap_or_else(|broken| broken.into_inner());
+    hythe_net::raise_descriptor_limit().unwrap();
+    let folder = folder();
+    let way = ["--model", "events", "--mux", "select"];
+    let served = Served::http(folder.path(), &[&MANY[..], &way].concat());
+    let mut seats: Vec<_> = (0..700).map(|_| seated(&served)).collect();
+    for _ in 700..1100 {
+        let mut client = Client::new(served.address("http"));
+        match client.ask("GET", "/a.txt", &[]).status {
+            200 => seats.push(client),
+            status => assert_eq!(status, 503),
+        }
+    }
+    assert!(seats.len() < 1024);
+    is_turned_away(Client::new(served.address("http")));
+    for seat in &mut seats {
+        assert_eq!(seat.ask("GET", "/a.txt", &[]).body, b"a");
+    }
+    drop(seats);
+    eventually("there is place again", || {
+        get(served.address("http"), "/a.txt", &[]).status == 200
+    });
+    is_served(&served);
+}
+
 #[test]
 fn one_address_has_no_more_than_its_share() {
     let folder = folder();
@@ -301,6 +333,7 @@ fn out_of_descriptors_it_serves_on_and_recovers_by_itself() {
     for way in [
         &["--model", "events"][..],
         &["--model", "events", "--mux", "poll"],
+        &["--model", "events", "--mux", "select"],
         &["--model", "cores"],
         &["--model", "threads"],
     ] {

@@ -6,7 +6,7 @@ use std::fs;
 use std::future::pending;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown as End, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -158,6 +158,8 @@ fn each_of_many_clients_at_once_gets_its_own_bytes_in_order() {
         |server| {
             let clients = match server.model {
                 Model::Sequential | Model::Threads { .. } => 200,
+                // Both ends are of this process, and its numbers end at 1,023.
+                Model::Events { mux } | Model::Cores { mux, .. } if mux == MuxKind::Select => 200,
                 _ => 1000,
             };
             let reactor = Reactor::on(MuxKind::EpollEdge.open().unwrap()).unwrap();
@@ -511,6 +513,36 @@ fn one_address_does_not_take_all_places() {
             server.stop();
         },
     );
+}
+
+#[test]
+fn what_select_cannot_watch_is_refused_and_the_server_goes_on() {
+    hythe_net::raise_descriptor_limit().unwrap();
+    let _alone = alone();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mux = MuxKind::Select;
+    for model in [Model::Events { mux }, Model::Cores { count: 2, mux }] {
+        let server = start(model, Limits::default(), &address, Polite);
+        let mut inside = server.let_in();
+        let mut fillers = Vec::new();
+        let mut fill_up_to = |number| {
+            while fillers.last().map_or(0, AsRawFd::as_raw_fd) < number {
+                fillers.push(fs::File::open("/dev/null").unwrap());
+            }
+        };
+        fill_up_to(800);
+        assert!(is_refused(server.connect()));
+        // From here on nobody can be waited for: they get what goes at once.
+        fill_up_to(1024);
+        let mut said = Vec::new();
+        server.connect().read_to_end(&mut said).unwrap();
+        assert!(!said.is_empty() && BUSY.starts_with(&said));
+        inside.write_all(b"x").unwrap();
+        inside.read_exact(&mut [0]).unwrap();
+        drop(fillers);
+        assert!(server.echoes());
+        server.stop();
+    }
 }
 
 // --- Stopping --------------------------------------------------------------

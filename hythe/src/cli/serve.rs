@@ -196,6 +196,8 @@ enum ModelName {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum MuxName {
+    /// select(2), for up to several hundred connections
+    Select,
     /// poll(2)
     Poll,
     /// epoll(7), level-triggered
@@ -222,6 +224,7 @@ fn parse_count(text: &str) -> Result<usize, String> {
 impl Args {
     fn model(&self) -> Result<Model, Failure> {
         let mux = match self.mux {
+            Some(MuxName::Select) => MuxKind::Select,
             Some(MuxName::Poll) => MuxKind::Poll,
             Some(MuxName::EpollLevel) => MuxKind::EpollLevel,
             Some(MuxName::EpollEdge) | None => MuxKind::EpollEdge,

@@ -10,11 +10,12 @@ use super::common::{Served, connect, content, eventually, exchange};
 use super::serve;
 
 /// The ways to run the server that differ in how they wait.
-pub(crate) const WAYS: [&[&str]; 6] = [
+pub(crate) const WAYS: [&[&str]; 7] = [
     &["--model", "cores"],
     &["--model", "events"],
     &["--model", "events", "--mux", "epoll-level"],
     &["--model", "events", "--mux", "poll"],
+    &["--model", "events", "--mux", "select"],
     &["--model", "threads"],
     &["--model", "sequential"],
 ];

@@ -8,6 +8,7 @@
 //!
 //! | back-end | one wait costs | reports |
 //! |---|---|---|
+//! | [`Select`] | all descriptor numbers up to the highest, 1,023 at most | as long as it is so (level) |
 //! | [`Poll`] | all descriptors added | as long as it is so (level) |
 //! | [`Epoll::level()`] | those that are ready | as long as it is so (level) |
 //! | [`Epoll::edge()`] | those that are ready | when it becomes so (edge) |
@@ -31,13 +32,19 @@
 //! ```
 //!
 //! A multiplexer does not own the descriptors and never reads or writes them.
+//! A [`Selector`] stands on any of them and does own what it watches, with
+//! data of the caller's beside each, as Python's `selectors` module has it.
 
 mod epoll;
 mod poll;
 mod registry;
+mod select;
+mod selector;
 
 pub use epoll::Epoll;
 pub use poll::Poll;
+pub use select::Select;
+pub use selector::{Key, Selector, Waker};
 
 use std::fmt;
 use std::io;
@@ -167,7 +174,8 @@ pub trait Mux {
     ///
     /// # Errors
     /// `AlreadyExists` if it is watched, or if its number was closed without
-    /// having been removed; `EPERM` from epoll for a regular file.
+    /// having been removed; `EPERM` from epoll for a regular file;
+    /// `InvalidInput` from select for a descriptor beyond 1,023.
     fn add(&mut self, fd: BorrowedFd<'_>, interest: Interest) -> io::Result<Token>;
 
     /// Changes what is asked about a descriptor.
@@ -206,7 +214,8 @@ mod tests {
     fn a_signal_neither_cuts_a_wait_short_nor_begins_it_anew() {
         const TIME: Duration = Duration::from_millis(200);
         type Open = fn() -> Box<dyn Mux>;
-        let all: [Open; 3] = [
+        let all: [Open; 4] = [
+            || Box::new(Select::new()),
             || Box::new(Poll::new()),
             || Box::new(Epoll::level().unwrap()),
             || Box::new(Epoll::edge().unwrap()),

@@ -49,22 +49,11 @@ impl Poll {
     fn set_interest(&mut self, token: Token, fd: RawFd, interest: Interest) {
         let index = token.index();
         if index >= self.set.len() {
-            self.set.resize(
-                index + 1,
-                libc::pollfd {
-                    fd: NONE,
-                    events: 0,
-                    revents: 0,
-                },
-            );
+            self.set.resize(index + 1, entry(NONE, Interest::NONE));
             self.tokens.resize(index + 1, None);
         }
         let fd = if interest.is_empty() { NONE } else { fd };
-        self.set[index] = libc::pollfd {
-            fd,
-            events: flags(interest),
-            revents: 0,
-        };
+        self.set[index] = entry(fd, interest);
         self.tokens[index] = Some(token);
     }
 }
@@ -110,21 +99,27 @@ impl Mux for Poll {
     }
 }
 
-fn flags(interest: Interest) -> i16 {
-    let mut flags = 0;
+/// What the kernel is to be asked about `fd`.
+pub(super) fn entry(fd: RawFd, interest: Interest) -> libc::pollfd {
+    let mut events = 0;
     for (asked, flag) in [
         (Interest::READ, libc::POLLIN | libc::POLLRDHUP),
         (Interest::WRITE, libc::POLLOUT),
         (Interest::PRIORITY, libc::POLLPRI),
     ] {
         if interest.contains(asked) {
-            flags |= flag;
+            events |= flag;
         }
     }
-    flags
+    libc::pollfd {
+        fd,
+        events,
+        revents: 0,
+    }
 }
 
-fn ready(flags: i16) -> Ready {
+/// What the kernel's answer means.
+pub(super) fn ready(flags: i16) -> Ready {
     let gone = libc::POLLHUP | libc::POLLERR;
     let mut ready = Ready::NONE;
     for (any_of, what) in [

@@ -56,7 +56,12 @@ impl Reserve {
 
     /// The reserve under the limit as it is now.
     pub(crate) fn now() -> Self {
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Self::under(getrlimit(Resource::Nofile).current)
+    }
+
+    /// The reserve under a limit; without one there is none.
+    pub(crate) fn under(limit: Option<u64>) -> Self {
+        let limit = limit.unwrap_or(u64::MAX);
         Self {
             begin: limit - (limit / Self::PART).min(Self::MOST),
         }

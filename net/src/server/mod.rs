@@ -44,6 +44,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -56,7 +57,7 @@ use futures_lite::FutureExt as _;
 use crate::mux::Ready;
 use crate::option::NoDelay;
 use crate::reactor::{self, Reactor, Remote};
-use crate::{Addr, BACKLOG, Listener, More, Patience, Socket, Stream, create_server};
+use crate::{Addr, BACKLOG, How, Listener, More, Patience, Socket, Stream, create_server};
 use descriptors::Reserve;
 use gate::{Gate, Place};
 
@@ -380,6 +381,7 @@ impl Worker {
             slots: Gate::new(model.slots(), usize::MAX),
             refusals: Gate::new(REFUSALS, usize::MAX),
             reserve: Reserve::now(),
+            reach: Reserve::under(model.mux().reach()),
         };
         reactor.block_on(async {
             let listeners = listeners
@@ -421,6 +423,9 @@ struct Crew<'a> {
     slots: Arc<Gate>,
     refusals: Arc<Gate>,
     reserve: Reserve,
+    /// The reserve under what the multiplexer can watch. Who comes there is
+    /// refused, while descriptors are left to say so with.
+    reach: Reserve,
 }
 
 /// What a handler needs to run. It is taken before a connection is accepted:
@@ -517,6 +522,9 @@ impl Crew<'_> {
         if !service.verify(&peer) {
             return;
         }
+        if self.reach.has(&socket) && !self.reserve.has(&socket) {
+            return self.refuse(service, socket, &peer);
+        }
         match gate.enter(peer.ip()) {
             Some(place) => {
                 let arrival = Arrival {
@@ -563,6 +571,13 @@ impl Crew<'_> {
             return;
         };
         let text = service.busy();
+        let beyond = |reach| socket.as_fd().as_raw_fd() as u64 >= reach;
+        if self.model.mux().reach().is_some_and(beyond) {
+            // Nobody can wait for this one: it gets what goes out at once.
+            socket.send(text, More::No).ok();
+            socket.shutdown(How::Write).ok();
+            return;
+        }
         reactor::spawn(async move {
             let _place = place;
             if let Ok(stream) = Stream::from_nonblocking(socket, Ready::WRITE)

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::thread;
 
-use crate::mux::{Epoll, Mux, Poll};
+use crate::mux::{Epoll, Mux, Poll, Select};
 
 /// Who runs the handlers: the only difference between kinds of server.
 ///
@@ -81,6 +81,9 @@ impl Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MuxKind {
+    /// `select(2)`: for descriptors up to 1,023, which does for several
+    /// hundred connections.
+    Select,
     /// `poll(2)`.
     Poll,
     /// `epoll(7)`, level-triggered.
@@ -90,12 +93,21 @@ pub enum MuxKind {
 }
 
 impl MuxKind {
+    /// How many descriptor numbers it can watch, where that is limited.
+    pub(crate) fn reach(self) -> Option<u64> {
+        match self {
+            Self::Select => Some(Select::DESCRIPTORS),
+            Self::Poll | Self::EpollLevel | Self::EpollEdge => None,
+        }
+    }
+
     /// Makes one.
     ///
     /// # Errors
     /// No descriptor is left.
     pub fn open(self) -> io::Result<Box<dyn Mux>> {
         Ok(match self {
+            Self::Select => Box::new(Select::new()),
             Self::Poll => Box::new(Poll::new()),
             Self::EpollLevel => Box::new(Epoll::level()?),
             Self::EpollEdge => Box::new(Epoll::edge()?),
@@ -108,12 +120,15 @@ impl FromStr for MuxKind {
 
     fn from_str(name: &str) -> io::Result<Self> {
         match name {
+            "select" => Ok(Self::Select),
             "poll" => Ok(Self::Poll),
             "epoll-level" => Ok(Self::EpollLevel),
             "epoll-edge" => Ok(Self::EpollEdge),
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("no multiplexer `{name}`; there are poll, epoll-level and epoll-edge"),
+                format!(
+                    "no multiplexer `{name}`; there are select, poll, epoll-level and epoll-edge"
+                ),
             )),
         }
     }

@@ -10,7 +10,9 @@
 )]
 
 use std::ffi::c_int;
+use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
@@ -73,10 +75,7 @@ pub(crate) fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
 /// descriptor for as long as the set lives, but a multiplexer must survive
 /// its user closing one (the kernel then answers `POLLNVAL`).
 pub(crate) fn poll(set: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
-    let timeout = timeout.map(|duration| libc::timespec {
-        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: duration.subsec_nanos().into(),
-    });
+    let timeout = timeout.map(timespec);
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: `set` is writable for its length, `timeout` is null or points to
     // a timespec that outlives the call, and a null signal mask changes none.
@@ -89,6 +88,87 @@ pub(crate) fn poll(set: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
         )
     };
     check(ready).map(|ready| ready as usize)
+}
+
+/// A set of descriptor numbers as `select(2)` takes it: a bit for each of the
+/// `FD_SETSIZE` that POSIX and the C library know.
+#[derive(Clone)]
+pub(crate) struct FdSet(libc::fd_set);
+
+impl FdSet {
+    /// How many numbers it has place for.
+    pub(crate) const SIZE: usize = libc::FD_SETSIZE;
+
+    /// Puts a number in or takes it out.
+    ///
+    /// # Panics
+    /// Where there is no place for it.
+    pub(crate) fn set(&mut self, fd: RawFd, present: bool) {
+        assert!((0..Self::SIZE).contains(&(fd as usize)));
+        // SAFETY: the set has a bit for `fd`, as was just made sure.
+        unsafe {
+            if present {
+                libc::FD_SET(fd, &mut self.0);
+            } else {
+                libc::FD_CLR(fd, &mut self.0);
+            }
+        }
+    }
+
+    /// Whether a number is in it.
+    pub(crate) fn has(&self, fd: RawFd) -> bool {
+        // SAFETY: the set has a bit for `fd`, as is made sure first.
+        (0..Self::SIZE).contains(&(fd as usize)) && unsafe { libc::FD_ISSET(fd, &self.0) }
+    }
+}
+
+impl Default for FdSet {
+    fn default() -> Self {
+        // SAFETY: an `fd_set` is an array of numbers, and all zero is the empty set.
+        Self(unsafe { mem::zeroed() })
+    }
+}
+
+impl fmt::Debug for FdSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbers = 0..Self::SIZE as RawFd;
+        f.debug_set()
+            .entries(numbers.filter(|&fd| self.has(fd)))
+            .finish()
+    }
+}
+
+/// `pselect(2)` on the first `count` descriptor numbers of the sets readable,
+/// writable and urgent; leaves in them those that are so.
+pub(crate) fn select(
+    count: usize,
+    [readable, writable, urgent]: [&mut FdSet; 3],
+    timeout: Option<Duration>,
+) -> io::Result<usize> {
+    let count = count.min(FdSet::SIZE) as c_int;
+    let timeout = timeout.map(timespec);
+    let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: the sets are writable and have place for `count` numbers,
+    // `timeout` is null or points to a timespec that outlives the call, and a
+    // null signal mask changes none.
+    let ready = unsafe {
+        libc::pselect(
+            count,
+            &mut readable.0,
+            &mut writable.0,
+            &mut urgent.0,
+            timeout,
+            ptr::null(),
+        )
+    };
+    check(ready).map(|ready| ready as usize)
+}
+
+fn timespec(duration: Duration) -> libc::timespec {
+    libc::timespec {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }
 
 /// `epoll_ctl(2)` on a descriptor number, which may have been closed already:

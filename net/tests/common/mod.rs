@@ -14,7 +14,12 @@ use hythe_net::{Listener, Model, MuxKind, Reactor, Stream, create_server};
 /// there has failed.
 pub(crate) const FOREVER: Duration = Duration::from_secs(60);
 
-pub(crate) const MUXES: [MuxKind; 3] = [MuxKind::Poll, MuxKind::EpollLevel, MuxKind::EpollEdge];
+pub(crate) const MUXES: [MuxKind; 4] = [
+    MuxKind::Select,
+    MuxKind::Poll,
+    MuxKind::EpollLevel,
+    MuxKind::EpollEdge,
+];
 
 /// Keeps the tests of one program apart that look at what all threads share:
 /// descriptor numbers, and how many there are.
