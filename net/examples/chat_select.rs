@@ -1,0 +1,59 @@
+//! Answers many clients from one thread. The one idea: **an event loop**. One
+//! `select` waits for all sockets at once, and no other call ever waits. A
+//! client is asked for input, or for room to send its answer, never both: a
+//! socket has room nearly always, and a loop that asked for it without need
+//! would turn for nothing. Who does not fetch the answer is not read from.
+//!
+//! `cargo run -p hythe-net --example chat_select`, then `nc 127.0.0.1 8000`
+
+use std::{collections::HashMap, env, io, os::fd::AsFd};
+
+use hythe_net::mux::{Interest, Mux, Select};
+use hythe_net::{More, Socket, create_server};
+
+/// `select` knows 1,024 descriptors. Further clients wait at the door.
+const MAX_CLIENTS: usize = 1000;
+
+/// Sends some of the answer if there is one, else takes a message; false when
+/// the client has said all it will.
+fn turn(socket: &Socket, answer: &mut Vec<u8>) -> io::Result<bool> {
+    if !answer.is_empty() {
+        let sent = socket.send(answer, More::No)?;
+        answer.drain(..sent);
+        return Ok(true);
+    }
+    let mut message = [0; 4096];
+    let count = socket.recv(&mut message)?;
+    *answer = [&message[..count], b"hello"].concat();
+    Ok(count > 0)
+}
+
+fn main() -> io::Result<()> {
+    let address = env::args().nth(1);
+    let address = address.as_deref().unwrap_or("127.0.0.1:8000");
+    let listener = create_server(&address.parse()?, false)?;
+    listener.set_blocking(false)?;
+    let (mut select, mut clients, mut events) = (Select::new(), HashMap::new(), Vec::new());
+    let door = select.add(listener.as_fd(), Interest::READ)?;
+    println!("listening on {}", listener.sock_name()?);
+    let pick = |test, yes, no| if test { yes } else { no };
+    loop {
+        select.wait(&mut events, None)?;
+        for token in events.drain(..).map(|event| event.token) {
+            if let Some((socket, answer)) = clients.get_mut(&token) {
+                if turn(socket, answer).unwrap_or(false) {
+                    let interest = pick(answer.is_empty(), Interest::READ, Interest::WRITE);
+                    select.modify(token, interest)?;
+                } else {
+                    select.remove(token)?;
+                    clients.remove(&token);
+                }
+            } else if let Ok(socket) = listener.accept_nonblocking() {
+                let token = select.add(socket.as_fd(), Interest::READ)?;
+                clients.insert(token, (socket, Vec::new()));
+            }
+        }
+        let has_room = clients.len() < MAX_CLIENTS;
+        select.modify(door, pick(has_room, Interest::READ, Interest::NONE))?;
+    }
+}
