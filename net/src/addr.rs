@@ -8,10 +8,11 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use rustix::net::{SocketAddrAny, SocketAddrUnix};
 
-use crate::Domain;
+use crate::{Domain, Kind, Socket, TimedSocket, timed};
 
 /// The address of a socket.
 ///
@@ -106,6 +107,11 @@ impl Addr {
         Ok(Self::from(SocketAddrUnix::try_from(any)?))
     }
 
+    /// Whoever the kernel names; it names nobody for a peer without a name.
+    pub(crate) fn from_option(any: Option<SocketAddrAny>) -> io::Result<Self> {
+        any.map_or_else(|| Ok(Self::unnamed()), Self::from_any)
+    }
+
     pub(crate) fn to_any(&self) -> SocketAddrAny {
         match self {
             Self::Inet(address) => (*address).into(),
@@ -161,6 +167,89 @@ impl fmt::Display for Addr {
     }
 }
 
+/// Connects to the first address of `text` that answers, be it `HOST:PORT` or
+/// `unix:PATH`: IPv6 and IPv4 take turns (RFC 8305, section 4, but one after
+/// the other), so that a family which doesn't work delays only a little.
+///
+/// `timeout` is for all of it. Each address gets its share of what is left, so
+/// that one which never answers leaves time for the next; the last gets all.
+/// Only the resolver can't be hurried. With a `source`, only addresses of its
+/// family are tried, from there. The socket that comes back is blocking.
+///
+/// ```
+/// use hythe_net::{create_server, dial};
+/// use std::time::Duration;
+///
+/// # fn main() -> std::io::Result<()> {
+/// let listener = create_server(&"127.0.0.1:0".parse()?, false)?;
+/// let port = listener.sock_name()?.port().unwrap_or_default();
+/// let socket = dial(&format!("localhost:{port}"), Some(Duration::from_secs(5)), None)?;
+/// assert_eq!(socket.peer_name()?, listener.sock_name()?);
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// The resolver's; else the last address's, with its number (`ECONNREFUSED`…);
+/// `TimedOut`; `AddrNotAvailable` if no address is of the source's family.
+pub fn dial(text: &str, timeout: Option<Duration>, source: Option<&Addr>) -> io::Result<Socket> {
+    let begun = Instant::now();
+    let mut addresses = interleave(Addr::resolve(text)?);
+    if let Some(source) = source {
+        addresses.retain(|address| address.domain() == source.domain());
+    }
+    let mut last = io::Error::new(
+        io::ErrorKind::AddrNotAvailable,
+        "no address is of the source's family",
+    );
+    let count = addresses.len();
+    for (index, address) in addresses.iter().enumerate() {
+        let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(timed::timed_out());
+        }
+        let untried = u32::try_from(count - index).unwrap_or(u32::MAX);
+        // Zero would mean not to wait at all.
+        let share = left.map(|left| (left / untried).max(Duration::from_nanos(1)));
+        match connect_within(address, share, source) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect_within(
+    address: &Addr,
+    timeout: Option<Duration>,
+    source: Option<&Addr>,
+) -> io::Result<Socket> {
+    let socket = Socket::new(address.domain(), Kind::STREAM)?;
+    if let Some(source) = source {
+        socket.bind(source)?;
+    }
+    let mut timed = TimedSocket::from(socket);
+    timed.set_timeout(timeout)?;
+    timed.connect(address)?;
+    timed.set_timeout(None)?;
+    timed.detach().map(Socket::from)
+}
+
+/// The resolver's order, families taking turns from the first one's on.
+fn interleave(addresses: Vec<Addr>) -> Vec<Addr> {
+    let count = addresses.len();
+    let first = addresses.first().map(Addr::domain);
+    let (one, other): (Vec<_>, Vec<_>) = addresses
+        .into_iter()
+        .partition(|address| Some(address.domain()) == first);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut mixed = Vec::with_capacity(count);
+    while mixed.len() < count {
+        mixed.extend(one.next());
+        mixed.extend(other.next());
+    }
+    mixed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +261,17 @@ mod tests {
             assert_eq!(address.to_string(), text);
             assert_eq!(Addr::from_any(address.to_any()).unwrap(), address);
         }
+    }
+
+    #[test]
+    fn families_take_turns_in_the_resolvers_order() {
+        let parse = |texts: &[&str]| -> Vec<Addr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let found = parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        let mixed = parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+        assert_eq!(interleave(found), mixed);
+        assert_eq!(interleave(Vec::new()), []);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Each layer stands on the one before, and each can be used alone:
 //!
 //! 1. [`Socket`]: an owned descriptor, each method one system call, with typed
-//!    [options](option).
+//!    [options](option). [`TimedSocket`] is one with a timeout, for programs
+//!    that do one thing at a time; [`dial`] connects it.
 //! 2. [`mux`]: how one thread asks which of many descriptors are ready.
 //! 3. [`Reactor`]: an event loop of tasks for one thread; [`Stream`] and
 //!    [`Listener`] wait in it.
@@ -42,15 +43,21 @@ pub mod server;
 
 mod addr;
 mod listener;
+mod message;
 mod socket;
 mod stream;
 mod sys;
+mod timed;
 
-pub use addr::Addr;
+pub use addr::{Addr, dial};
 pub use listener::Listener;
+pub use message::Message;
 pub use reactor::Reactor;
 pub use server::{
     Connection, Failure, Handler, Limits, Model, MuxKind, Server, Shutdown, raise_descriptor_limit,
 };
-pub use socket::{BACKLOG, Domain, How, Kind, More, Socket, create_server};
+pub use socket::{
+    BACKLOG, Domain, How, Kind, More, ServerOptions, Socket, create_server, create_server_with,
+};
 pub use stream::{Input, Patience, Stream};
+pub use timed::{TimedSocket, Unfinished};

@@ -4,15 +4,16 @@
 //! timeouts. What the kernel answers is what the caller gets.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with,
+    AddressFamily, Protocol, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with,
     acceptfrom_with, bind, connect, getpeername, getsockname, listen, recv, recvfrom, send, sendto,
     shutdown, socket_with, socketpair,
 };
 
-use crate::option::{ReuseAddr, ReusePort, Settable, SocketOption, WIDEST};
+use crate::option::{Readable, ReuseAddr, ReusePort, Settable, V6Only, WIDEST};
 use crate::{Addr, sys};
 
 /// An address family, the kernel's `AF_…`.
@@ -26,6 +27,30 @@ impl Domain {
     pub const INET6: Self = Self(AddressFamily::INET6);
     /// Processes of one machine, `unix(7)`.
     pub const UNIX: Self = Self(AddressFamily::UNIX);
+    /// Whole frames of a network card, `packet(7)`.
+    pub const PACKET: Self = Self(AddressFamily::PACKET);
+    /// Talk with the kernel itself, `netlink(7)`.
+    pub const NETLINK: Self = Self(AddressFamily::NETLINK);
+    /// A virtual machine and its host, `vsock(7)`.
+    pub const VSOCK: Self = Self(AddressFamily::VSOCK);
+
+    /// Any other family, by the kernel's number for it (`address_families(7)`).
+    /// Whether there is one is for [`Socket::new`] to say.
+    ///
+    /// ```
+    /// use hythe_net::Domain;
+    ///
+    /// assert_eq!(Domain::from_number(2), Domain::INET);
+    /// assert_eq!(Domain::UNIX.number(), 1);
+    /// ```
+    pub const fn from_number(number: u16) -> Self {
+        Self(AddressFamily::from_raw(number))
+    }
+
+    /// The kernel's number for this family.
+    pub const fn number(self) -> u16 {
+        self.0.as_raw()
+    }
 }
 
 /// What a socket carries, the kernel's `SOCK_…`.
@@ -37,6 +62,22 @@ impl Kind {
     pub const STREAM: Self = Self(SocketType::STREAM);
     /// Single messages, each whole or lost.
     pub const DATAGRAM: Self = Self(SocketType::DGRAM);
+    /// A connection that keeps the borders between messages.
+    pub const SEQPACKET: Self = Self(SocketType::SEQPACKET);
+    /// The network protocol itself, without a transport on it; needs privilege.
+    pub const RAW: Self = Self(SocketType::RAW);
+    /// Datagrams that arrive, in no promised order.
+    pub const RDM: Self = Self(SocketType::RDM);
+
+    /// Any other kind, by the kernel's number for it (`socket(2)`).
+    pub const fn from_number(number: u32) -> Self {
+        Self(SocketType::from_raw(number))
+    }
+
+    /// The kernel's number for this kind.
+    pub const fn number(self) -> u32 {
+        self.0.as_raw()
+    }
 }
 
 /// Whether more bytes follow at once, so that the kernel may wait for them to
@@ -80,7 +121,7 @@ pub enum How {
 /// ```
 #[derive(Debug)]
 pub struct Socket {
-    fd: OwnedFd,
+    pub(crate) fd: OwnedFd,
 }
 
 impl Socket {
@@ -89,8 +130,19 @@ impl Socket {
     /// # Errors
     /// The kernel's own, for a pair it does not support.
     pub fn new(domain: Domain, kind: Kind) -> io::Result<Self> {
+        Self::with_protocol(domain, kind, 0)
+    }
+
+    /// `socket(2)`, with a protocol by its number (`protocols(5)`); 0 is the
+    /// family's default. A [`Domain::PACKET`] socket wants its protocol in
+    /// network byte order.
+    ///
+    /// # Errors
+    /// The kernel's own, for three that do not go together.
+    pub fn with_protocol(domain: Domain, kind: Kind, protocol: u32) -> io::Result<Self> {
+        let protocol = protocol_of(protocol);
         Ok(Self {
-            fd: socket_with(domain.0, kind.0, SocketFlags::CLOEXEC, None)?,
+            fd: socket_with(domain.0, kind.0, SocketFlags::CLOEXEC, protocol)?,
         })
     }
 
@@ -99,7 +151,20 @@ impl Socket {
     /// # Errors
     /// The kernel's own; only Unix sockets come in pairs.
     pub fn pair(domain: Domain, kind: Kind) -> io::Result<(Self, Self)> {
-        let (one, other) = socketpair(domain.0, kind.0, SocketFlags::CLOEXEC, None)?;
+        Self::pair_with_protocol(domain, kind, 0)
+    }
+
+    /// `socketpair(2)`, with a protocol by its number; 0 is the default.
+    ///
+    /// # Errors
+    /// As [`pair`](Self::pair).
+    pub fn pair_with_protocol(
+        domain: Domain,
+        kind: Kind,
+        protocol: u32,
+    ) -> io::Result<(Self, Self)> {
+        let protocol = protocol_of(protocol);
+        let (one, other) = socketpair(domain.0, kind.0, SocketFlags::CLOEXEC, protocol)?;
         Ok((Self { fd: one }, Self { fd: other }))
     }
 
@@ -113,6 +178,35 @@ impl Socket {
             fd: self.fd.try_clone()?,
         })
     }
+
+    /// Takes over a descriptor, as `Socket::from` does. Whether it is a socket
+    /// at all is for the first call on it to say (`ENOTSOCK`).
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
+    /// Gives the descriptor away, open as it is.
+    pub fn detach(self) -> OwnedFd {
+        self.fd
+    }
+
+    /// `close(2)`, as dropping does. The socket is consumed, so that closing
+    /// it twice, or using it after, is refused by the compiler and can't hit
+    /// somebody else's descriptor of the same number:
+    ///
+    /// ```compile_fail,E0382
+    /// use hythe_net::{Domain, Kind, Socket};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let socket = Socket::new(Domain::INET, Kind::STREAM)?;
+    /// socket.close();
+    /// socket.listen(1)?; // error[E0382]: borrow of moved value
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// For one that is closed while others can still see it, see
+    /// [`TimedSocket::close`](crate::TimedSocket::close).
+    pub fn close(self) {}
 
     /// `bind(2)`.
     ///
@@ -164,6 +258,25 @@ impl Socket {
     /// and becomes writable once it is connected or has failed.
     pub fn connect(&self, address: &Addr) -> io::Result<()> {
         Ok(connect(&self.fd, &address.to_any())?)
+    }
+
+    /// `connect(2)` that tells the error number (`errno(3)`), 0 for none. That
+    /// is handy where `EINPROGRESS` is as good as success.
+    ///
+    /// ```
+    /// use hythe_net::{Domain, Kind, Socket, create_server};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let listener = create_server(&"127.0.0.1:0".parse()?, false)?;
+    /// let client = Socket::new(Domain::INET, Kind::STREAM)?;
+    /// assert_eq!(client.connect_ex(&listener.sock_name()?), 0);
+    /// # Ok(()) }
+    /// ```
+    pub fn connect_ex(&self, address: &Addr) -> i32 {
+        match connect(&self.fd, &address.to_any()) {
+            Ok(()) => 0,
+            Err(error) => error.raw_os_error(),
+        }
     }
 
     /// `recv(2)`: how many bytes came; 0 is the end of the stream.
@@ -219,8 +332,7 @@ impl Socket {
     /// As [`recv`](Self::recv).
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Addr)> {
         let (count, _, from) = recvfrom(&self.fd, buffer, RecvFlags::empty())?;
-        let from = from.map_or_else(|| Ok(Addr::unnamed()), Addr::from_any)?;
-        Ok((count, from))
+        Ok((count, Addr::from_option(from)?))
     }
 
     /// `sendto(2)`: one datagram to `address`; it goes whole or not at all.
@@ -285,10 +397,7 @@ impl Socket {
     /// # Errors
     /// `NotConnected`.
     pub fn peer_name(&self) -> io::Result<Addr> {
-        match getpeername(&self.fd)? {
-            Some(address) => Addr::from_any(address),
-            None => Ok(Addr::unnamed()),
-        }
+        Addr::from_option(getpeername(&self.fd)?)
     }
 
     /// Makes calls wait, or answer `WouldBlock` at once (`FIONBIO` of
@@ -304,7 +413,7 @@ impl Socket {
     ///
     /// # Errors
     /// `ENOPROTOOPT` and the like, for an option of another layer.
-    pub fn get<O: SocketOption>(&self) -> io::Result<O> {
+    pub fn get<O: Readable>(&self) -> io::Result<O> {
         let mut bytes = [0; WIDEST];
         let length = sys::getsockopt(self.fd.as_fd(), O::LEVEL, O::NUMBER, &mut bytes)?;
         O::decode(&bytes[..length.min(WIDEST)])
@@ -319,7 +428,7 @@ impl Socket {
             self.fd.as_fd(),
             O::LEVEL,
             O::NUMBER,
-            option.encode().as_bytes(),
+            option.encode()?.as_bytes(),
         )
     }
 }
@@ -346,23 +455,78 @@ impl From<Socket> for OwnedFd {
 /// `net.core.somaxconn`, 4096 by default, which is as many as we ask for.
 pub const BACKLOG: i32 = 4096;
 
+/// What [`create_server_with`] may be told.
+///
+/// ```
+/// use hythe_net::{ServerOptions, create_server_with};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let both = ServerOptions { dual_stack: Some(true), ..ServerOptions::default() };
+/// let listener = create_server_with(&"[::]:0".parse()?, &both)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// How many connections may wait to be accepted; see [`BACKLOG`].
+    pub backlog: i32,
+    /// Whether several sockets share the port ([`ReusePort`]).
+    pub reuse_port: bool,
+    /// Whether an IPv6 listener takes IPv4 clients too; `None` leaves it to
+    /// the system (`net.ipv6.bindv6only`), which mostly says yes.
+    pub dual_stack: Option<bool>,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            backlog: BACKLOG,
+            reuse_port: false,
+            dual_stack: None,
+        }
+    }
+}
+
 /// A listening stream socket, as servers want it: port reuse after a restart,
 /// and where `reuse_port` is set, one of several that share the port.
 ///
 /// # Errors
 /// Of the kernel's kind, naming the address and the cause.
 pub fn create_server(address: &Addr, reuse_port: bool) -> io::Result<Socket> {
+    let options = ServerOptions {
+        reuse_port,
+        ..ServerOptions::default()
+    };
+    create_server_with(address, &options)
+}
+
+/// As [`create_server`], with every choice there is.
+///
+/// # Errors
+/// As [`create_server`]; `InvalidInput` for a dual stack that isn't IPv6.
+pub fn create_server_with(address: &Addr, options: &ServerOptions) -> io::Result<Socket> {
     let listen = || {
         let listener = Socket::new(address.domain(), Kind::STREAM)?;
         if let Addr::Inet(_) = address {
             listener.set(ReuseAddr(true))?;
-            listener.set(ReusePort(reuse_port))?;
+            listener.set(ReusePort(options.reuse_port))?;
+        }
+        if let Some(dual_stack) = options.dual_stack {
+            if address.domain() != Domain::INET6 {
+                let text = "only IPv6 addresses have a dual stack";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            listener.set(V6Only(!dual_stack))?;
         }
         listener.bind(address)?;
-        listener.listen(BACKLOG)?;
+        listener.listen(options.backlog)?;
         Ok(listener)
     };
     listen().map_err(|error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+/// `rustix` has `None` for protocol 0.
+fn protocol_of(number: u32) -> Option<Protocol> {
+    Some(Protocol::from_raw(NonZeroU32::new(number)?))
 }

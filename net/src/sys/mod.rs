@@ -71,6 +71,18 @@ pub(crate) fn outq(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// `sockatmark(3)`, which is `ioctl(2)` with `SIOCATMARK`.
+pub(crate) fn at_mark(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    // The number most architectures share, from <asm-generic/sockios.h>; the
+    // few others answer `ENOTTY`. `libc` has none.
+    const SIOCATMARK: libc::Ioctl = 0x8905;
+    let mut at_mark: c_int = 0;
+    // SAFETY: the kernel writes one `int`, and `at_mark` is one.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), SIOCATMARK, &raw mut at_mark) };
+    check(result)?;
+    Ok(at_mark != 0)
+}
+
 /// `ppoll(2)` on descriptor numbers. `rustix` wants a borrow of each
 /// descriptor for as long as the set lives, but a multiplexer must survive
 /// its user closing one (the kernel then answers `POLLNVAL`).
