@@ -8,6 +8,7 @@ mod config;
 mod failure;
 mod logging;
 mod serve;
+mod sockopts;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Args>),
+    Sockopts(sockopts::Args),
 }
 
 /// Parses and runs a command line; says on standard error what went wrong.
@@ -43,6 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let result = parse(&arguments).and_then(|cli| match cli.command {
         Command::Serve(args) => serve::run(*args),
+        Command::Sockopts(args) => sockopts::run(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -398,7 +398,7 @@ impl Coding<TcpInfo> for Info {
     }
     fn text(value: &TcpInfo) -> String {
         let (state, time) = (value.state_name(), value.round_trip);
-        format!("{state}, round trip {} us", time.as_micros())
+        format!("{state}, {} us", time.as_micros())
     }
 }
 
