@@ -4,9 +4,10 @@
 mod clients;
 mod servers;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -129,4 +130,30 @@ fn run(program: &str, package: &str, arguments: &[&str]) -> Output {
         .stdin(Stdio::null())
         .output();
     output.unwrap_or_else(|error| panic!("{program}: {error}; apt-get install {package}"))
+}
+
+#[test]
+fn the_course_has_every_example_and_each_is_short() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let course = fs::read_to_string(folder.join("README.md")).unwrap();
+    let rows: Vec<_> = course
+        .lines()
+        .filter(|line| line.contains(".rs) | "))
+        .collect();
+    let mut found = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let source = fs::read_to_string(&path).unwrap();
+        assert!(source.lines().count() < 60, "{name}");
+        let row = rows.iter().find(|row| row.contains(&format!("[`{name}`]")));
+        let row = row.unwrap_or_else(|| panic!("the course lacks {name}"));
+        let address = row.split('|').nth(3).unwrap().trim();
+        assert!(source.contains(address), "{name} is not at {address}");
+        found += 1;
+    }
+    assert_eq!(rows.len(), found, "the course has more than there is");
 }
