@@ -1091,9 +1091,10 @@ fn idle_connections_do_not_delay_the_end() {
 fn every_model_and_multiplexer_serves_every_protocol() {
     let large = content(300_000);
     let share = share_of(&[("plain.bin", &large)]);
-    let choices: [&[&str]; 10] = [
+    let choices: [&[&str]; 11] = [
         &["--model", "sequential"],
         &["--model", "threads"],
+        &["--model", "forks"],
         &["--model", "events", "--mux", "select"],
         &["--model", "events", "--mux", "poll"],
         &["--model", "events", "--mux", "epoll-level"],

@@ -217,7 +217,7 @@ fn seated(served: &Served) -> Client {
 #[test]
 fn beyond_the_most_connections_the_next_is_told_so_until_one_leaves() {
     let folder = folder();
-    for model in ["events", "cores", "threads"] {
+    for model in ["events", "cores", "threads", "forks"] {
         let limit = ["--model", model, "--max-connections", "3"];
         let served = Served::http(folder.path(), &limit);
         let mut seats: Vec<_> = (0..3).map(|_| seated(&served)).collect();
@@ -275,7 +275,7 @@ fn whom_select_cannot_watch_is_turned_away_and_the_others_are_served() {
 #[test]
 fn one_address_has_no_more_than_its_share() {
     let folder = folder();
-    for model in ["events", "cores", "threads"] {
+    for model in ["events", "cores", "threads", "forks"] {
         let limit = ["--model", model, "--max-per-address", "2"];
         let served = Served::http(folder.path(), &limit);
         let mut seats: Vec<_> = (0..2).map(|_| seated(&served)).collect();

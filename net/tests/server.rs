@@ -673,6 +673,30 @@ fn an_address_in_use_is_named_and_nothing_is_left_behind() {
 }
 
 #[test]
+fn a_process_with_threads_is_not_forked() {
+    let model = Model::Forks { max: 1 };
+    let server = Server::new(model).listen(&"127.0.0.1:0".parse().unwrap(), echo);
+    // The harness has some.
+    let error = server.unwrap().serve().unwrap_err();
+    assert!(error.to_string().contains("threads"), "{error}");
+}
+
+#[test]
+fn a_readable_descriptor_stops_a_server() {
+    let _alone = alone();
+    for model in models() {
+        let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let server = Server::new(model)
+            .listen(&"127.0.0.1:0".parse().unwrap(), echo)
+            .unwrap()
+            .stop_on(there);
+        let serving = thread::spawn(move || server.serve());
+        here.write_all(b"x").unwrap();
+        serving.join().unwrap().unwrap();
+    }
+}
+
+#[test]
 fn a_port_can_be_listened_on_again_at_once() {
     on_each_server(
         Limits::default(),

@@ -19,6 +19,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -41,12 +42,17 @@ const WAITING_LINES: usize = 10_000;
 
 /// Sends log lines to standard error until the guard is dropped, by a thread of
 /// their own: where nobody reads them, they are dropped, and the server goes
-/// on.
-pub(super) fn start(log: Log) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(WAITING_LINES)
-        .thread_name("log")
-        .finish(io::stderr());
+/// on. Without `thread` whoever has something to log waits for the reader.
+pub(super) fn start(log: Log, thread: bool) -> Option<WorkerGuard> {
+    let (writer, guard) = if thread {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .buffered_lines_limit(WAITING_LINES)
+            .thread_name("log")
+            .finish(io::stderr());
+        (BoxMakeWriter::new(writer), Some(guard))
+    } else {
+        (BoxMakeWriter::new(io::stderr), None)
+    };
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_writer(writer)

@@ -3,15 +3,19 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use hythe_net::{Addr, Limits, Model, MuxKind, Patience, Server, Shutdown};
+use hythe_net::{Addr, Limits, Model, MuxKind, Patience, Server};
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::flag;
+use signal_hook::low_level::pipe;
 
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
@@ -188,6 +192,8 @@ enum ModelName {
     Sequential,
     /// A thread per connection
     Threads,
+    /// A process per connection
+    Forks,
     /// One event loop
     Events,
     /// An event loop per core
@@ -230,7 +236,7 @@ impl Args {
             Some(MuxName::EpollEdge) | None => MuxKind::EpollEdge,
         };
         match self.model {
-            ModelName::Sequential | ModelName::Threads if self.mux.is_some() => {
+            ModelName::Sequential | ModelName::Threads | ModelName::Forks if self.mux.is_some() => {
                 let text = "--mux is for --model events and cores; leave it out, or choose one";
                 Err(Failure::new(Exit::Usage, text))
             }
@@ -238,6 +244,9 @@ impl Args {
             // One place more than visitors, for whoever is told that there are
             // too many: those without a place wait and are told nothing.
             ModelName::Threads => Ok(Model::Threads {
+                max: self.max_connections.saturating_add(1),
+            }),
+            ModelName::Forks => Ok(Model::Forks {
                 max: self.max_connections.saturating_add(1),
             }),
             ModelName::Events => Ok(Model::Events { mux }),
@@ -283,7 +292,7 @@ impl Args {
             let config = HttpConfig {
                 index: self.index,
                 trust_content: self.trust_content,
-                short_lived_threads: self.model == ModelName::Threads,
+                short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
             };
             let handler = Http::new(view.clone(), config);
             server = server
@@ -370,34 +379,31 @@ fn taken(flag: &'static str, listen: &Listen, address: &Addr) -> impl FnOnce(io:
 
 /// Serves until interrupted.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let _log = logging::start(args.log);
+    // Before processes are forked there must be no thread but this one.
+    let _log = logging::start(args.log, args.model != ModelName::Forks);
     hythe_net::raise_descriptor_limit().ok();
     let view = args.view()?;
     let (server, protocols) = args.server(&view)?;
     let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
-    stop_on_signals(server.shutdown()).map_err(failed)?;
+    let server = server.stop_on(signals().map_err(failed)?);
     // Nobody may be reading any more; that is no reason not to serve.
     announce(&server.addresses(), &protocols).ok();
     advise(&server.addresses());
     server.serve().map_err(failed)
 }
 
-/// The first SIGINT or SIGTERM lets running replies finish; a second one stops
-/// at once.
-fn stop_on_signals(shutdown: Shutdown) -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let watch = move || {
-        for (count, signal) in signals.forever().enumerate() {
-            if count > 0 {
-                std::process::exit(128 + signal);
-            }
-            shutdown.stop();
-        }
-    };
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(watch)?;
-    Ok(())
+/// What becomes readable at the first SIGINT or SIGTERM, which lets running
+/// replies finish; a second one stops at once. No thread waits for them.
+fn signals() -> io::Result<UnixStream> {
+    let (reading, writing) = UnixStream::pair()?;
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: what the second does is decided by the first.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+        pipe::register(signal, writing.try_clone()?)?;
+    }
+    Ok(reading)
 }
 
 /// A line for each listener: protocol, spaces, URL.

@@ -10,13 +10,14 @@ use super::common::{Served, connect, content, eventually, exchange};
 use super::serve;
 
 /// The ways to run the server that differ in how they wait.
-pub(crate) const WAYS: [&[&str]; 7] = [
+pub(crate) const WAYS: [&[&str]; 8] = [
     &["--model", "cores"],
     &["--model", "events"],
     &["--model", "events", "--mux", "epoll-level"],
     &["--model", "events", "--mux", "poll"],
     &["--model", "events", "--mux", "select"],
     &["--model", "threads"],
+    &["--model", "forks"],
     &["--model", "sequential"],
 ];
 
@@ -384,7 +385,7 @@ fn held(served: &Served, folder: &Path) -> (usize, usize, usize) {
     let tasks = fs::read_dir(process.join("task")).unwrap();
     let names = tasks.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("comm")).ok());
     let is_idle = |name: &String| {
-        ["hythe", "signals", "log", "loop-", "blocking-"]
+        ["hythe", "log", "loop-", "blocking-"]
             .iter()
             .any(|known| name.starts_with(known))
     };

@@ -9,8 +9,8 @@ use crate::mux::{Epoll, Mux, Poll, Select};
 
 /// Who runs the handlers: the only difference between kinds of server.
 ///
-/// A handler is the same `async fn` under each. Where it has a thread to
-/// itself, that thread runs a reactor with nothing else in it: waiting there
+/// A handler is the same `async fn` under each. Where it has a thread or a
+/// process to itself, that runs a reactor with nothing else in it: waiting there
 /// is one `poll(2)` on the one or two descriptors of the session, which is
 /// what a blocking socket with a timeout would do, and the deadlines hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,16 @@ pub enum Model {
     /// the listener's backlog.
     Threads {
         /// How many threads at most.
+        max: usize,
+    },
+    /// A process for each connection, up to `max`; further connections wait
+    /// in the listener's backlog. What a handler changes in memory stays in
+    /// its own process, and if that dies, no other connection does.
+    ///
+    /// [`Server::serve`](super::Server::serve) refuses this where the process
+    /// has threads: they would be missing in the copies, and their locks not.
+    Forks {
+        /// How many processes at most.
         max: usize,
     },
     /// One event loop for all connections.
@@ -63,7 +73,7 @@ impl Model {
     pub(crate) fn slots(self) -> usize {
         match self {
             Self::Sequential => 1,
-            Self::Threads { max } => max.max(1),
+            Self::Threads { max } | Self::Forks { max } => max.max(1),
             Self::Events { .. } | Self::Cores { .. } => usize::MAX,
         }
     }
@@ -72,7 +82,7 @@ impl Model {
     pub(crate) fn mux(self) -> MuxKind {
         match self {
             Self::Events { mux } | Self::Cores { mux, .. } => mux,
-            Self::Sequential | Self::Threads { .. } => MuxKind::Poll,
+            Self::Sequential | Self::Threads { .. } | Self::Forks { .. } => MuxKind::Poll,
         }
     }
 }

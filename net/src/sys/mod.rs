@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::time::Duration;
 
@@ -196,6 +197,47 @@ pub(crate) fn epoll_control(
     // SAFETY: `event` outlives the call, and the kernel only reads it.
     let result = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) };
     check(result).map(drop)
+}
+
+/// `fork(2)`: has a copy of this process close the descriptors `close` and run
+/// `child`, and returns the copy's id. The copy ends with `child`, with the
+/// status 1 if that fails, and runs no destructor of what it inherited.
+///
+/// It refuses where the process has other threads. They are not copied, but the
+/// locks they hold are, and stay locked in the child for ever.
+pub(crate) fn fork(
+    close: &[RawFd],
+    child: impl FnOnce() -> io::Result<()>,
+) -> io::Result<rustix::process::Pid> {
+    only_thread()?;
+    // SAFETY: as there is no other thread, the copy is complete and in a state
+    // that this process could be in itself: all may be called in it.
+    let pid = check(unsafe { libc::fork() })?;
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        return Ok(pid);
+    }
+    for fd in close {
+        // SAFETY: who owns them is of the parent's code. None of that runs in
+        // the copy any more, for this function does not return there.
+        unsafe { libc::close(*fd) };
+    }
+    let done = catch_unwind(AssertUnwindSafe(child));
+    let status = c_int::from(!matches!(done, Ok(Ok(()))));
+    // SAFETY: it ends the process at once, as is always allowed.
+    unsafe { libc::_exit(status) }
+}
+
+/// Makes sure that the process has no thread but this one.
+pub(crate) fn only_thread() -> io::Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads == 1 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "a process with threads cannot be forked safely, and this one has {threads}: locks that \
+         the others hold would stay locked in the copy; fork before they start, or use a model \
+         without processes"
+    )))
 }
 
 fn check(result: c_int) -> io::Result<c_int> {

@@ -47,7 +47,7 @@ pub struct HttpConfig {
     /// Whether pages and drawings in the share may run their scripts, as on a
     /// web site whose content is the operator's own.
     pub trust_content: bool,
-    /// Whether threads serve one connection and end: then it is of no use that
+    /// Whether threads or processes serve one connection and end: then it is of no use that
     /// each keeps small answers ready for the next.
     pub short_lived_threads: bool,
 }

@@ -1,0 +1,229 @@
+//! A process for each connection: how the server follows its children.
+//!
+//! Between the server and each child there is a *line*, a pair of sockets.
+//! The server ends its direction to say that it stops; the child says on the
+//! other why its handler failed, and when the child is gone, the line ends.
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid,
+};
+
+use super::worker::{Arrival, serve_alone};
+use super::{Connection, Failure, Limits, Service, Shutdown};
+use crate::reactor::{Remote, lease};
+use crate::{Addr, Domain, Input, Kind, More, Patience, Socket, Stream, sys};
+
+/// A process that serves one connection, ended when this is dropped.
+pub(super) struct Child {
+    pid: Pid,
+    line: Socket,
+    reaped: bool,
+}
+
+/// Nobody hurries a child: its own limits end it.
+const PATIENCE: Patience = Patience {
+    idle: Duration::MAX,
+    bytes: usize::MAX,
+};
+
+impl Child {
+    /// Starts a process that serves `arrival` and inherits all but `listeners`:
+    /// an address that is held by whoever is still busy could not be listened
+    /// on again.
+    pub(super) fn start(
+        arrival: Arrival,
+        service: Arc<dyn Service>,
+        limits: Limits,
+        listeners: &[RawFd],
+    ) -> io::Result<Self> {
+        let (line, its_line) = Socket::pair(Domain::UNIX, Kind::STREAM)?;
+        let pid = sys::fork(listeners, move || {
+            // It does not outlive the server, however that ends.
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            let stop = OwnedFd::from(its_line.try_clone()?);
+            let service = Arc::new(Telling {
+                service,
+                line: its_line,
+            });
+            let shutdown = Shutdown::default();
+            let remote = Arc::new(Remote::new()?);
+            serve_alone(arrival, service, limits, &shutdown, remote, Some(stop));
+            Ok(())
+        })?;
+        Ok(Self {
+            pid,
+            line,
+            reaped: false,
+        })
+    }
+
+    /// Waits until the process has ended, and tells what went wrong, if
+    /// anything. Passes on to it that the server stops.
+    pub(super) async fn ended(mut self) -> Option<Failure> {
+        let said = match self.listen().await {
+            Ok(said) => said,
+            Err(error) => return Some(Failure::Error(error)),
+        };
+        let signal = self.reap();
+        decode(&said).or_else(|| {
+            let text = format!("the connection's process was ended by signal {}", signal?);
+            Some(Failure::Error(io::Error::other(text)))
+        })
+    }
+
+    /// All that the child says, to the end.
+    async fn listen(&self) -> io::Result<Vec<u8>> {
+        let line = Stream::new(self.line.try_clone()?)?;
+        line.set_patience(PATIENCE);
+        let mut said = Vec::new();
+        let mut told = false;
+        loop {
+            if !told && line.input().await? == Input::Stopping {
+                line.shutdown(crate::How::Write)?;
+                told = true;
+            }
+            let mut buffer = lease();
+            match line.recv(&mut buffer).await? {
+                0 => return Ok(said),
+                count => said.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    /// Takes the process off the kernel's list, and tells which signal has
+    /// ended it, if one has. It ends its line as it exits, so that this waits
+    /// for no more than that.
+    fn reap(&mut self) -> Option<i32> {
+        self.reaped = true;
+        loop {
+            match waitpid(Some(self.pid), WaitOptions::empty()) {
+                Err(rustix::io::Errno::INTR) => {}
+                // An error means that it was reaped by somebody else.
+                ended => return ended.ok().flatten()?.1.terminating_signal(),
+            }
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            kill_process(self.pid, Signal::KILL).ok();
+            self.reap();
+        }
+    }
+}
+
+/// In the child: the server's handler, but what fails is told on the line.
+struct Telling {
+    service: Arc<dyn Service>,
+    line: Socket,
+}
+
+impl Service for Telling {
+    fn serve(
+        self: Arc<Self>,
+        connection: Connection,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>>>> {
+        Arc::clone(&self.service).serve(connection)
+    }
+
+    fn verify(&self, peer: &Addr) -> bool {
+        self.service.verify(peer)
+    }
+
+    fn failed(&self, _: Option<&Addr>, failure: &Failure) {
+        // A line that is gone has nobody at its other end.
+        self.line.send(&encode(failure), More::No).ok();
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        self.service.busy()
+    }
+}
+
+// --- Failures as bytes -------------------------------------------------------
+
+/// The kinds of error that keep their kind on the line when they have no
+/// number of the kernel's. A handler's error of another kind becomes `Other`.
+const KINDS: [io::ErrorKind; 9] = [
+    io::ErrorKind::Other,
+    io::ErrorKind::ConnectionReset,
+    io::ErrorKind::ConnectionAborted,
+    io::ErrorKind::BrokenPipe,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::NotConnected,
+    io::ErrorKind::InvalidData,
+    io::ErrorKind::InvalidInput,
+];
+
+/// A panic, on the line: what no index of [`KINDS`] is.
+const PANIC: u8 = u8::MAX;
+
+/// How much of a message is told: it must fit the line's buffer, for nobody
+/// waits there.
+const LONGEST: usize = 16 * 1024;
+
+/// A byte for the kind, four for the kernel's number or zero, then the text.
+fn encode(failure: &Failure) -> Vec<u8> {
+    let (kind, number, text) = match failure {
+        Failure::Panic(message) => (PANIC, 0, message.clone()),
+        Failure::Error(error) => {
+            let kind = KINDS.iter().position(|kind| *kind == error.kind());
+            let number = error.raw_os_error().unwrap_or(0);
+            (kind.unwrap_or(0) as u8, number, error.to_string())
+        }
+        // Children neither accept nor refuse.
+        Failure::Accept(_) | Failure::Busy => (0, 0, failure.to_string()),
+    };
+    let mut bytes = vec![kind];
+    bytes.extend(number.to_be_bytes());
+    bytes.extend(text.bytes().take(LONGEST));
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Option<Failure> {
+    let (&kind, rest) = bytes.split_first()?;
+    let (number, text) = rest.split_first_chunk()?;
+    let text = String::from_utf8_lossy(text).into_owned();
+    Some(match (kind, i32::from_be_bytes(*number)) {
+        (PANIC, _) => Failure::Panic(text),
+        (kind, 0) => {
+            let kind = KINDS.get(usize::from(kind)).unwrap_or(&KINDS[0]);
+            Failure::Error(io::Error::new(*kind, text))
+        }
+        (_, number) => Failure::Error(io::Error::from_raw_os_error(number)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_told_on_the_line_is_the_same_at_the_other_end() {
+        let errors = [
+            io::Error::from_raw_os_error(libc::ECONNRESET),
+            io::Error::new(io::ErrorKind::TimedOut, "an error with a text"),
+        ];
+        for error in errors {
+            let (kind, number) = (error.kind(), error.raw_os_error());
+            let failure = Failure::Error(error);
+            let Some(Failure::Error(told)) = decode(&encode(&failure)) else {
+                panic!("no error came");
+            };
+            assert_eq!((told.kind(), told.raw_os_error()), (kind, number));
+            assert_eq!(told.to_string(), failure.to_string());
+        }
+        let panic = encode(&Failure::Panic("a text".into()));
+        assert!(matches!(decode(&panic), Some(Failure::Panic(text)) if text == "a text"));
+        assert!(decode(b"").is_none());
+    }
+}

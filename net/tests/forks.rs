@@ -1,0 +1,368 @@
+//! The model of a process for each connection. A program without the usual
+//! test harness, whose threads a server of this model does not bear: run with
+//! an address it is the server, and without one it starts that and tests it.
+
+use std::fs;
+use std::future::pending;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown as End, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio, exit};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hythe_net::reactor::{lease, sleep, unblock};
+use hythe_net::{
+    Addr, Connection, Failure, Handler, Input, Kind, Limits, Model, More, Server, Socket,
+};
+
+/// Longer than anything here takes: a test that gets there has failed.
+const FOREVER: Duration = Duration::from_secs(60);
+
+// --- The server ----------------------------------------------------------------
+
+const MAX: usize = 64;
+const LIMITS: Limits = Limits {
+    max: 32,
+    max_per_address: 24,
+    patience: hythe_net::Patience {
+        idle: FOREVER,
+        bytes: 1,
+    },
+    drain: Duration::from_millis(500),
+};
+
+/// Does as its client says by the first letter: fails in one of many ways, or
+/// echoes.
+struct Moody;
+
+impl Handler for Moody {
+    async fn handle(&self, connection: Connection) -> io::Result<()> {
+        let stream = &connection.stream;
+        let mut first = true;
+        while stream.input().await? == Input::Ready {
+            let mut buffer = lease();
+            let count = stream.recv(&mut buffer).await?;
+            match &buffer[..count] {
+                b"" => break,
+                b"error" if first => return Err(io::Error::other("an error on purpose")),
+                b"panic" if first => panic!("a panic on purpose"),
+                b"abort" if first => std::process::abort(),
+                b"pool" if first => {
+                    let said = unblock(|| "from the pool").await;
+                    stream.send_all(said.as_bytes(), More::No).await?;
+                }
+                b"slow" if first => {
+                    stream.send_all(b"begun ", More::No).await?;
+                    sleep(Duration::from_millis(100)).await;
+                    return stream.send_all(b"ended", More::No).await;
+                }
+                b"never" if first => {
+                    stream.send_all(b"begun ", More::No).await?;
+                    return pending().await;
+                }
+                b"deaf" if first => {
+                    stream.send_all(b"begun ", More::No).await?;
+                    // Not even its own deadline can end this one.
+                    loop {
+                        thread::sleep(FOREVER);
+                    }
+                }
+                bytes => stream.send_all(bytes, More::No).await?,
+            }
+            first = false;
+        }
+        Ok(())
+    }
+
+    fn verify(&self, peer: &Addr) -> bool {
+        peer.ip() != Some([127, 0, 0, 66].into())
+    }
+
+    fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
+        assert!(peer.is_some(), "{failure}");
+        println!("failed: {failure}");
+    }
+
+    fn busy(&self) -> &'static [u8] {
+        b"busy"
+    }
+}
+
+/// Serves until its standard input ends.
+fn serve(address: &str) -> io::Result<()> {
+    let server = Server::new(Model::Forks { max: MAX })
+        .limits(LIMITS)
+        .listen(&address.parse()?, Moody)?
+        .stop_on(io::stdin().as_fd().try_clone_to_owned()?);
+    println!("{}", server.addresses()[0]);
+    server.serve()
+}
+
+// --- The tests -----------------------------------------------------------------
+
+/// A server at work in a process of its own.
+struct Running {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    said: BufReader<ChildStdout>,
+    address: Addr,
+}
+
+impl Running {
+    fn start(address: &str) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--serve", address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Panics on purpose would only irritate.
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdin = process.stdin.take();
+        let said = BufReader::new(process.stdout.take().unwrap());
+        let mut running = Self {
+            process,
+            stdin,
+            said,
+            address: Addr::unix("none").unwrap(),
+        };
+        running.address = running.line().parse().unwrap();
+        running
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn connect(&self) -> TcpStream {
+        self.connect_from(None)
+    }
+
+    fn connect_from(&self, source: Option<&str>) -> TcpStream {
+        let socket = Socket::new(self.address.domain(), Kind::STREAM).unwrap();
+        if let Some(source) = source {
+            socket.bind(&source.parse().unwrap()).unwrap();
+        }
+        socket.connect(&self.address).unwrap();
+        let stream = TcpStream::from(OwnedFd::from(socket));
+        stream.set_read_timeout(Some(FOREVER)).unwrap();
+        stream
+    }
+
+    /// What is answered to a client that ends its writing after one word.
+    fn ask(&self, word: &str) -> String {
+        let mut client = self.connect();
+        client.write_all(word.as_bytes()).unwrap();
+        client.shutdown(End::Write).unwrap();
+        rest(&mut client)
+    }
+
+    /// The processes it has started that the kernel still lists.
+    fn children(&self) -> usize {
+        let pid = self.process.id();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        fs::read_to_string(path).unwrap().split_whitespace().count()
+    }
+
+    fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.process.id());
+        fs::read_dir(path).unwrap().count()
+    }
+
+    fn ask_to_stop(&mut self) {
+        self.stdin = None;
+    }
+
+    fn stop(mut self) {
+        self.ask_to_stop();
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+fn rest(client: &mut TcpStream) -> String {
+    let mut said = String::new();
+    match client.read_to_string(&mut said) {
+        Ok(_) => said,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => said,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// A client whose handler is running for certain.
+fn begun(server: &Running, word: &str) -> TcpStream {
+    let mut client = server.connect();
+    client.write_all(word.as_bytes()).unwrap();
+    client.read_exact(&mut [0; 6]).unwrap();
+    client
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < FOREVER, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn a_thousand_clients_get_their_own_bytes_and_leave_no_process(address: &str) {
+    let server = Running::start(address);
+    // Who is inside all the time shows that the server is set up.
+    let inside = begun(&server, "inside");
+    let before = server.descriptors();
+    thread::scope(|scope| {
+        for worker in 0..10 {
+            let server = &server;
+            scope.spawn(move || {
+                for number in 0..100 {
+                    let lines: String = (0..50)
+                        .map(|line| format!("{worker}.{number}.{line}\n"))
+                        .collect();
+                    assert_eq!(server.ask(&lines), lines);
+                }
+            });
+        }
+    });
+    until("all were reaped", || server.children() == 1);
+    until("all was closed", || server.descriptors() == before);
+    drop(inside);
+    server.stop();
+}
+
+fn errors_panics_and_crashes_are_reported_and_end_their_own_connection_only(address: &str) {
+    let mut server = Running::start(address);
+    let mut other = begun(&server, "stays!");
+    for (word, complaint) in [
+        ("error", "an error on purpose"),
+        ("panic", "the handler panicked: a panic on purpose"),
+        ("abort", "the connection's process was ended by signal 6"),
+    ] {
+        assert_eq!(server.ask(word), "");
+        assert_eq!(server.line(), format!("failed: {complaint}"));
+    }
+    other.write_all(b"still").unwrap();
+    other.read_exact(&mut [0; 5]).unwrap();
+    drop(other);
+    until("all were reaped", || server.children() == 0);
+    server.stop();
+}
+
+fn the_pool_works_in_a_child(address: &str) {
+    let server = Running::start(address);
+    assert_eq!(server.ask("pool"), "from the pool");
+    server.stop();
+}
+
+fn peers_that_are_not_verified_are_closed_without_a_process(address: &str) {
+    let server = Running::start(address);
+    if let Addr::Inet(_) = server.address {
+        assert_eq!(rest(&mut server.connect_from(Some("127.0.0.66:0"))), "");
+        assert_eq!(server.children(), 0);
+    }
+    server.stop();
+}
+
+fn beyond_the_limits_clients_are_told_so_until_somebody_leaves(address: &str) {
+    let mut server = Running::start(address);
+    let mut inside: Vec<_> = (0..24).map(|_| begun(&server, "inside")).collect();
+    if let Addr::Inet(_) = server.address {
+        assert_eq!(rest(&mut server.connect()), "busy", "for this address");
+        assert_eq!(server.line(), "failed: too many connections");
+        for _ in 24..32 {
+            let mut client = server.connect_from(Some("127.0.0.2:0"));
+            client.write_all(b"inside").unwrap();
+            client.read_exact(&mut [0; 6]).unwrap();
+            inside.push(client);
+        }
+    } else {
+        inside.extend((24..32).map(|_| begun(&server, "inside")));
+    }
+    assert_eq!(rest(&mut server.connect()), "busy", "in all");
+    assert_eq!(server.line(), "failed: too many connections");
+    inside.clear();
+    until("all left", || server.children() == 0);
+    assert_eq!(server.ask("hello"), "hello");
+    server.stop();
+}
+
+fn a_stop_ends_idle_connections_and_lets_replies_finish(address: &str) {
+    let mut server = Running::start(address);
+    let mut idle = begun(&server, "inside");
+    let mut slow = begun(&server, "slow");
+    server.ask_to_stop();
+    assert_eq!(rest(&mut idle), "");
+    assert_eq!(rest(&mut slow), "ended");
+    server.stop();
+}
+
+fn what_takes_longer_than_the_drain_is_ended(address: &str) {
+    let mut server = Running::start(address);
+    let mut clients = ["never", "deaf"].map(|word| begun(&server, word));
+    server.ask_to_stop();
+    for client in &mut clients {
+        assert_eq!(rest(client), "");
+    }
+    server.stop();
+}
+
+fn no_child_outlives_a_server_that_is_killed(address: &str) {
+    let mut server = Running::start(address);
+    let mut client = begun(&server, "never");
+    server.process.kill().unwrap();
+    assert_eq!(rest(&mut client), "");
+    server.process.wait().unwrap();
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, serving, address] = &arguments[..]
+        && serving == "--serve"
+    {
+        if let Err(error) = serve(address) {
+            eprintln!("{error}");
+            exit(1);
+        }
+        return;
+    }
+    type Test = fn(&str);
+    let tests: [(&str, Test); 8] = [
+        (
+            "a_thousand_clients_get_their_own_bytes_and_leave_no_process",
+            a_thousand_clients_get_their_own_bytes_and_leave_no_process,
+        ),
+        (
+            "errors_panics_and_crashes_are_reported_and_end_their_own_connection_only",
+            errors_panics_and_crashes_are_reported_and_end_their_own_connection_only,
+        ),
+        ("the_pool_works_in_a_child", the_pool_works_in_a_child),
+        (
+            "peers_that_are_not_verified_are_closed_without_a_process",
+            peers_that_are_not_verified_are_closed_without_a_process,
+        ),
+        (
+            "beyond_the_limits_clients_are_told_so_until_somebody_leaves",
+            beyond_the_limits_clients_are_told_so_until_somebody_leaves,
+        ),
+        (
+            "a_stop_ends_idle_connections_and_lets_replies_finish",
+            a_stop_ends_idle_connections_and_lets_replies_finish,
+        ),
+        (
+            "what_takes_longer_than_the_drain_is_ended",
+            what_takes_longer_than_the_drain_is_ended,
+        ),
+        (
+            "no_child_outlives_a_server_that_is_killed",
+            no_child_outlives_a_server_that_is_killed,
+        ),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (name, test)) in tests.into_iter().enumerate() {
+        println!("test {name} ...");
+        test("127.0.0.1:0");
+        test(&format!("unix:{}/{number}", folder.path().display()));
+    }
+    println!("test result: ok. {} passed", tests.len());
+}
