@@ -29,7 +29,8 @@ fn main() -> io::Result<()> {
     let address = address.as_deref().unwrap_or("127.0.0.1:9998");
     let address: Addr = address.parse()?;
     let socket = Socket::new(address.domain(), Kind::DATAGRAM)?;
-    socket.bind(&address)?;
+    let named = |error| io::Error::other(format!("cannot bind to {address}: {error}"));
+    socket.bind(&address).map_err(named)?;
     println!("listening on {}", socket.sock_name()?);
     let mut buffer = vec![0; MAX_DATAGRAM];
     loop {

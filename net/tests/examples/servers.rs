@@ -162,6 +162,22 @@ fn chat_select_serves_a_hundred_clients_at_once() {
 }
 
 #[test]
+fn chat_select_lets_those_wait_at_the_door_for_whom_select_has_no_room() {
+    let server = Serving::example("chat_select");
+    let script = "
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard if 0 < hard < 4096 else 4096, hard))
+clients = [dial() for _ in range(1100)]
+for s in clients: s.sendall(b'x')
+for s in clients[:1000]: assert s.recv(100) == b'xhello'
+for s in clients[:100]: s.close()
+for s in clients[1000:]: assert s.recv(100) == b'xhello'
+print('ok')";
+    assert_eq!(python(server.address, script), "ok\n");
+}
+
+#[test]
 fn chat_select_does_not_wait_for_who_does_not_read() {
     let server = Serving::example("chat_select");
     let mut greedy = server.connect();
@@ -456,4 +472,16 @@ fn an_address_in_use_is_named() {
             "{name}: {error}"
         );
     }
+}
+
+#[test]
+fn a_datagram_address_in_use_is_named() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(example("udp_echo").to_str().unwrap(), "", &[&address]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && error.contains(&address),
+        "{error}"
+    );
 }
