@@ -51,6 +51,7 @@ impl Addr {
     }
 
     /// The address of a Unix socket that was bound to none, as clients are.
+    /// Binding to it lets the kernel choose an abstract name (autobind).
     pub fn unnamed() -> Self {
         Self::from(SocketAddrUnix::new_unnamed())
     }

@@ -481,3 +481,42 @@ impl Sending<'_> {
 /// How much is copied at once: enough that the calls cost little beside the
 /// copying, and little enough for the stack.
 const COPIED: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::sys::interrupt;
+
+    #[test]
+    fn interruptions_neither_end_a_call_nor_put_its_deadline_off() {
+        interrupt::prepare();
+        let (one, _other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+        let mut socket = TimedSocket::from(one);
+        socket
+            .set_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let thread = thread::spawn(move || socket.recv(&mut [0]).unwrap_err());
+        // More often than the timeout: were it put off, this would never end.
+        while !thread.is_finished() {
+            interrupt::send(&thread);
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(thread.join().unwrap().kind(), ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_call_without_a_timeout_goes_on_after_an_interruption() {
+        interrupt::prepare();
+        let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+        let socket = TimedSocket::from(one);
+        let thread = thread::spawn(move || socket.recv(&mut [0]).unwrap());
+        for _ in 0..20 {
+            interrupt::send(&thread);
+            thread::sleep(Duration::from_millis(1));
+        }
+        other.send(b"x", More::No).unwrap();
+        assert_eq!(thread.join().unwrap(), 1);
+    }
+}

@@ -3,11 +3,15 @@
 mod common;
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
-use common::alone;
-use hythe_net::{Addr, Domain, How, Kind, More, Socket, create_server};
+use common::{alone, over_each_connection, over_each_family};
+use hythe_net::option::{DomainOf, KindOf, ProtocolOf};
+use hythe_net::{
+    Addr, Domain, How, Kind, More, ServerOptions, Socket, TimedSocket, create_server,
+    create_server_with, dial,
+};
 use rustix::io::{FdFlags, fcntl_getfd};
 
 fn listener() -> Socket {
@@ -22,8 +26,61 @@ fn connected(listener: &Socket) -> Socket {
 
 #[test]
 fn port_zero_reports_the_real_port() {
-    let port = listener().sock_name().unwrap().port().unwrap();
-    assert_ne!(port, 0);
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let listener = create_server(&address.parse().unwrap(), false).unwrap();
+        assert_ne!(listener.sock_name().unwrap().port().unwrap(), 0);
+    }
+}
+
+#[test]
+fn every_family_and_kind_opens_by_name_and_by_number() {
+    for (domain, kind) in [
+        (Domain::INET, Kind::STREAM),
+        (Domain::INET6, Kind::DATAGRAM),
+        (Domain::UNIX, Kind::SEQPACKET),
+        (Domain::NETLINK, Kind::RAW),
+        (Domain::NETLINK, Kind::DATAGRAM),
+    ] {
+        for socket in [
+            Socket::new(domain, kind).unwrap(),
+            Socket::new(
+                Domain::from_number(domain.number()),
+                Kind::from_number(kind.number()),
+            )
+            .unwrap(),
+        ] {
+            assert_eq!(socket.get::<DomainOf>().unwrap().0, domain.number().into());
+            assert_eq!(socket.get::<KindOf>().unwrap().0 as u32, kind.number());
+        }
+    }
+    let tcp = libc::IPPROTO_TCP;
+    let socket = Socket::with_protocol(Domain::INET, Kind::STREAM, tcp as u32).unwrap();
+    assert_eq!(socket.get::<ProtocolOf>().unwrap().0, tcp);
+}
+
+#[test]
+fn raw_and_packet_sockets_open_for_the_privileged_and_are_refused_to_others() {
+    let privileged = rustix::process::geteuid().is_root();
+    let icmp = libc::IPPROTO_ICMP as u32;
+    for opened in [
+        Socket::with_protocol(Domain::INET, Kind::RAW, icmp),
+        Socket::new(Domain::PACKET, Kind::DATAGRAM),
+    ] {
+        match opened {
+            Ok(_) => {}
+            // In a container, even root may lack CAP_NET_RAW.
+            Err(error) if privileged => assert_eq!(error.raw_os_error(), Some(libc::EPERM)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
+        }
+    }
+}
+
+#[test]
+fn vsock_opens_where_the_kernel_has_it() {
+    match Socket::new(Domain::VSOCK, Kind::STREAM) {
+        Ok(socket) => assert_eq!(socket.get::<DomainOf>().unwrap().0, libc::AF_VSOCK),
+        Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EAFNOSUPPORT)),
+    }
 }
 
 #[test]
@@ -35,7 +92,20 @@ fn everything_is_closed_on_exec() {
     let nonblocking = listener.accept_nonblocking().unwrap();
     let (one, two) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
     let clone = one.try_clone().unwrap();
-    for socket in [listener, client, accepted, nonblocking, one, two, clone] {
+    one.send_msg(&[IoSlice::new(b"x")], &[two.as_fd()], None)
+        .unwrap();
+    let mut message = two.recv_msg(&mut [IoSliceMut::new(&mut [0])], 1).unwrap();
+    let received = Socket::from_fd(message.fds.remove(0));
+    for socket in [
+        listener,
+        client,
+        accepted,
+        nonblocking,
+        one,
+        two,
+        clone,
+        received,
+    ] {
         assert_eq!(fcntl_getfd(&socket).unwrap(), FdFlags::CLOEXEC);
     }
 }
@@ -93,25 +163,65 @@ fn a_send_may_be_partial_and_then_would_wait() {
 
 #[test]
 fn the_end_of_a_stream_is_empty_and_the_other_direction_goes_on() {
-    let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
-    one.shutdown(How::Write).unwrap();
-    let mut buffer = [0; 8];
-    assert_eq!(other.recv(&mut buffer).unwrap(), 0);
-    assert_eq!(other.recv(&mut buffer).unwrap(), 0);
-    other.send(b"still", More::No).unwrap();
-    assert_eq!(one.recv(&mut buffer).unwrap(), 5);
+    over_each_connection(|one, other| {
+        one.shutdown(How::Write).unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(other.recv(&mut buffer).unwrap(), 0);
+        assert_eq!(other.recv(&mut buffer).unwrap(), 0);
+        other.send(b"still", More::No).unwrap();
+        assert_eq!(one.recv(&mut buffer).unwrap(), 5);
+    });
 }
 
 #[test]
 fn peeking_takes_nothing_and_reading_fills_no_more_than_it_was_given() {
+    over_each_connection(|one, other| {
+        one.send(b"abcdef", More::No).unwrap();
+        let mut buffer = [b'-'; 6];
+        assert_eq!(other.peek(&mut buffer[..4]).unwrap(), 4);
+        assert_eq!(&buffer, b"abcd--");
+        assert_eq!(other.recv(&mut buffer[..2]).unwrap(), 2);
+        assert_eq!(other.recv(&mut buffer).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"cdef");
+    });
+}
+
+#[test]
+fn a_message_that_is_cut_says_so() {
+    over_each_family(|address| {
+        let receiver = Socket::new(address.domain(), Kind::DATAGRAM).unwrap();
+        receiver.bind(address).unwrap();
+        let sender = Socket::new(address.domain(), Kind::DATAGRAM).unwrap();
+        let to = receiver.sock_name().unwrap();
+        for (size, cut) in [(5, false), (6, true)] {
+            let pieces = [IoSlice::new(b"ab"), IoSlice::new(&b"cdef"[..size - 2])];
+            assert_eq!(sender.send_msg(&pieces, &[], Some(&to)).unwrap(), size);
+            let (mut one, mut other) = ([0; 3], [0; 2]);
+            let mut buffers = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut other)];
+            let message = receiver.recv_msg(&mut buffers, 0).unwrap();
+            assert_eq!((message.bytes, message.truncated), (5, cut));
+            assert!(!message.control_truncated);
+            assert_eq!((&one, &other), (b"abc", b"de"));
+            let from = sender.sock_name().unwrap();
+            assert_eq!(message.from.port(), from.port());
+        }
+    });
+}
+
+#[test]
+fn descriptors_beyond_those_asked_for_are_closed_and_it_is_said() {
+    let _alone = alone();
     let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
-    one.send(b"abcdef", More::Follows).unwrap();
-    let mut buffer = [b'-'; 6];
-    assert_eq!(other.peek(&mut buffer[..4]).unwrap(), 4);
-    assert_eq!(&buffer, b"abcd--");
-    assert_eq!(other.recv(&mut buffer[..2]).unwrap(), 2);
-    assert_eq!(other.recv(&mut buffer).unwrap(), 4);
-    assert_eq!(&buffer[..4], b"cdef");
+    let file = tempfile::tempfile().unwrap();
+    let three = [file.as_fd(); 3];
+    for (asked, cut) in [(3, false), (2, true), (1, true), (0, true)] {
+        one.send_msg(&[IoSlice::new(b"x")], &three, None).unwrap();
+        let message = other
+            .recv_msg(&mut [IoSliceMut::new(&mut [0])], asked)
+            .unwrap();
+        assert_eq!((message.fds.len(), message.control_truncated), (asked, cut));
+        assert!(!message.truncated);
+    }
 }
 
 #[test]
@@ -163,6 +273,48 @@ fn send_file_honours_offset_and_count_and_refuses_what_is_no_file() {
 }
 
 #[test]
+fn a_dual_stack_server_takes_both_families_and_another_only_its_own() {
+    for dual in [true, false] {
+        let options = ServerOptions {
+            dual_stack: Some(dual),
+            ..ServerOptions::default()
+        };
+        let listener = create_server_with(&"[::]:0".parse().unwrap(), &options).unwrap();
+        let port = listener.sock_name().unwrap().port().unwrap();
+        dial(&format!("[::1]:{port}"), None, None).unwrap();
+        let four = dial(&format!("127.0.0.1:{port}"), None, None);
+        assert_eq!(four.is_ok(), dual);
+        let error = create_server_with(&"127.0.0.1:0".parse().unwrap(), &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+}
+
+#[test]
+fn two_servers_share_a_port_when_both_want_to() {
+    let shared = ServerOptions {
+        reuse_port: true,
+        ..ServerOptions::default()
+    };
+    let one = create_server_with(&"127.0.0.1:0".parse().unwrap(), &shared).unwrap();
+    let name = one.sock_name().unwrap();
+    create_server_with(&name, &shared).unwrap();
+    let error = create_server(&name, false).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn a_failed_connection_can_be_told_by_its_number() {
+    let address = listener().sock_name().unwrap();
+    let socket = Socket::new(Domain::INET, Kind::STREAM).unwrap();
+    assert_eq!(socket.connect_ex(&address), libc::ECONNREFUSED);
+    let timed = TimedSocket::new(Domain::INET, Kind::STREAM).unwrap();
+    assert_eq!(timed.connect_ex(&address), libc::ECONNREFUSED);
+    let missing = Addr::unix("/no/such").unwrap();
+    let socket = Socket::new(Domain::UNIX, Kind::STREAM).unwrap();
+    assert_eq!(socket.connect_ex(&missing), libc::ENOENT);
+}
+
+#[test]
 fn a_refused_connection_keeps_its_error_number() {
     let address = listener().sock_name().unwrap();
     let error = Socket::new(Domain::INET, Kind::STREAM)
@@ -184,6 +336,22 @@ fn a_failed_server_names_its_address() {
 fn an_unsupported_pair_is_the_kernels_own_error() {
     let error = Socket::pair(Domain::INET, Kind::STREAM).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+    let error = Socket::new(Domain::INET, Kind::RDM).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ESOCKTNOSUPPORT));
+    let error = Socket::with_protocol(Domain::INET, Kind::STREAM, 17).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT));
+    let error = Socket::new(Domain::from_number(999), Kind::STREAM).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EAFNOSUPPORT));
+}
+
+#[test]
+fn pairs_keep_or_join_messages_as_their_kind_says() {
+    for (kind, first) in [(Kind::STREAM, 4), (Kind::DATAGRAM, 2), (Kind::SEQPACKET, 2)] {
+        let (one, other) = Socket::pair(Domain::UNIX, kind).unwrap();
+        one.send(b"ab", More::No).unwrap();
+        one.send(b"cd", More::No).unwrap();
+        assert_eq!(other.recv(&mut [0; 8]).unwrap(), first);
+    }
 }
 
 #[test]
@@ -193,10 +361,15 @@ fn twenty_thousand_opens_and_closes_leak_nothing() {
     // Other tests of this program open a few meanwhile.
     let few = 200;
     let before = count();
-    for _ in 0..10_000 {
+    for _ in 0..5_000 {
         let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
         drop(Socket::from(OwnedFd::from(one)));
-        drop(other);
+        other.close();
+        TimedSocket::new(Domain::INET, Kind::STREAM)
+            .unwrap()
+            .close();
+        let six = Socket::new(Domain::INET6, Kind::DATAGRAM).unwrap();
+        drop(six.detach());
     }
     assert!(count() < before + few);
 }

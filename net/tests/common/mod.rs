@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hythe_net::mux::Mux;
-use hythe_net::{Listener, Model, MuxKind, Reactor, Stream, create_server};
+use hythe_net::{Addr, Kind, Listener, Model, MuxKind, Reactor, Socket, Stream, create_server};
 
 /// Longer than anything here takes on the slowest machine: a test that gets
 /// there has failed.
@@ -26,6 +26,31 @@ pub(crate) const MUXES: [MuxKind; 4] = [
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a test over IPv4, IPv6, and Unix sockets by path and abstract name.
+pub(crate) fn over_each_family(test: impl Fn(&Addr)) {
+    let folder = tempfile::tempdir().unwrap();
+    let unique = folder.path().file_name().unwrap().to_str().unwrap();
+    for text in [
+        "127.0.0.1:0",
+        "[::1]:0",
+        &format!("unix:{}", folder.path().join("a b").display()),
+        &format!("unix:@hythe{unique}"),
+    ] {
+        println!("over {text}");
+        test(&text.parse().unwrap());
+    }
+}
+
+/// The two ends of a connection, over each family.
+pub(crate) fn over_each_connection(test: impl Fn(Socket, Socket)) {
+    over_each_family(|address| {
+        let listener = create_server(address, false).unwrap();
+        let client = Socket::new(address.domain(), Kind::STREAM).unwrap();
+        client.connect(&listener.sock_name().unwrap()).unwrap();
+        test(client, listener.accept().unwrap().0);
+    });
 }
 
 /// Runs a test on each multiplexer.
