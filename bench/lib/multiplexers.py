@@ -41,33 +41,30 @@ def add_options(sub, _):
 
 def run(options, temp):
     """Measures; prints the table, writes the plot, and gives what `--json` keeps."""
-    report.names(options.mux, MUXES)
-    report.names(options.only, MAKERS)
+    muxes = report.names(options.mux, MUXES)
+    makers = report.names(options.only, MAKERS)
     programs = build("hythe-bench") | {"floor-mux": build_floor_mux(temp)}
-    lines = [
-        (mux, maker)
-        for mux in options.mux.split(",")
-        for maker in options.only.split(",")
-        if (mux, maker) != ("epoll-edge", "python")  # which it doesn't have
-    ]
+    # In an order that has those who are compared follow one another.
     samples = {
-        (*line, idle): []
-        for line in lines
+        (mux, idle, maker): []
+        for mux in muxes
         for idle in options.idle
-        if line[0] != "select" or idle <= MOST_FOR_SELECT
+        for maker in makers
+        if (mux != "select" or idle <= MOST_FOR_SELECT)
+        and (mux, maker) != ("epoll-edge", "python")  # which it doesn't have
     }
     report.warn_if_busy()
     for number in range(1, options.rounds + 1):
-        for (mux, maker, idle), values in samples.items():
+        for (mux, idle, maker), values in samples.items():
             values.append(measure(programs, mux, maker, idle, options.events, temp))
             progress(
-                f"round {number}/{options.rounds}  {mux} {maker}, {idle} idle:"
+                f"round {number}/{options.rounds}  {mux}, {idle} idle, {maker}:"
                 f" {values[-1]:.2f} µs/event"
             )
-    rows = [row(line, samples, options.idle) for line in lines]
-    table(rows, options.idle)
-    write_plot(rows)
-    return {"lines": rows}
+    points = [point(key, samples) for key in samples]
+    table(points, makers)
+    write_plot(points)
+    return {"points": points}
 
 
 def measure(programs, mux, maker, idle, events, temp):
@@ -93,54 +90,65 @@ def measure(programs, mux, maker, idle, events, temp):
     return spent * 1e6 / events
 
 
-def row(line, samples, idles):
-    mux, maker = line
-    points = {}
-    for idle in idles:
-        values = samples.get((mux, maker, idle))
-        if values is None:
-            continue
-        points[idle] = {
-            "median": statistics.median(values),
-            "min": min(values),
-            "max": max(values),
-            "rounds": values,
-        }
-        floor = samples.get((mux, "floor", idle))
-        if floor:
-            # Round by round: what slowed one of the two slowed the other.
-            ratios = [ours / bare for ours, bare in zip(values, floor)]
-            points[idle]["ratio to floor"] = statistics.median(ratios)
-    return {"mux": mux, "by": maker, "µs/event by idle connections": points}
+def point(key, samples):
+    mux, idle, maker = key
+    values = samples[key]
+    point = {
+        "mux": mux,
+        "idle": idle,
+        "by": maker,
+        "µs/event": statistics.median(values),
+        "min": min(values),
+        "max": max(values),
+        "rounds": values,
+    }
+    floor = samples.get((mux, idle, "floor"))
+    if floor:
+        # Round by round: what slowed one of the two slowed the other.
+        ratios = [ours / bare for ours, bare in zip(values, floor)]
+        point["ratio to floor"] = statistics.median(ratios)
+    return point
 
 
-def table(rows, idles):
-    lines = [["multiplexer", "by", *(f"{idle} idle" for idle in idles), "× floor", "last/first"]]
-    for row in rows:
-        points = list(row["µs/event by idle connections"].values())
-        cells = [
-            f"{point['median']:.2f} ({point['min']:.2f}–{point['max']:.2f})" for point in points
-        ]
-        cells += [""] * (len(idles) - len(points))
-        ratios = " ".join(f"{p['ratio to floor']:.2f}" for p in points if "ratio to floor" in p)
-        growth = f"{points[-1]['median'] / points[0]['median']:.2f}" if points else ""
-        lines.append([row["mux"], row["by"], *cells, ratios, growth])
-    print("µs of processor time per event: median (min–max)")
+def table(points, makers):
+    by_row = {}
+    for point in points:
+        by_row.setdefault((point["mux"], point["idle"]), {})[point["by"]] = point
+    lines = [["multiplexer", "idle"]]
+    for maker in makers:
+        lines[0] += [f"{maker}, µs/event", "min–max", *(["× floor"] if maker != "floor" else [])]
+    for (mux, idle), row in by_row.items():
+        cells = []
+        for maker in makers:
+            point = row.get(maker, {})
+            ratio = point.get("ratio to floor")
+            cells.append(f"{point['µs/event']:.2f}" if point else "")
+            cells.append(f"{point['min']:.2f}–{point['max']:.2f}" if point else "")
+            if maker != "floor":
+                cells.append(f"{ratio:.2f}" if ratio else "")
+        lines.append([mux, str(idle), *cells])
     report.table(lines)
+    for mux in dict.fromkeys(mux for mux, _ in by_row):
+        line = [row for (name, _), row in by_row.items() if name == mux]
+        for maker in line[0]:
+            first, last = line[0][maker], line[-1][maker]
+            growth = last["µs/event"] / first["µs/event"]
+            print(
+                f"{mux}, {maker}: an event among {last['idle']} idle costs"
+                f" {growth:.2f} times one among {first['idle']}"
+            )
 
 
-def write_plot(rows):
-    lines = [
-        (
-            f"{row['mux']}, {row['by']}",
-            COLOURS[row["mux"]],
-            DASHES[row["by"]],
-            [(idle, p["median"]) for idle, p in row["µs/event by idle connections"].items()],
-        )
-        for row in rows
+def write_plot(points):
+    lines = {}
+    for point in points:
+        lines.setdefault((point["mux"], point["by"]), []).append((point["idle"], point["µs/event"]))
+    shown = [
+        (f"{mux}, {maker}", COLOURS[mux], DASHES[maker], line)
+        for (mux, maker), line in lines.items()
     ]
     path = WORKSPACE / "bench/out/mux.svg"
     path.parent.mkdir(exist_ok=True)
     title = "Processor time of one event"
-    path.write_text(report.plot(title, "idle connections", "µs/event", lines))
+    path.write_text(report.plot(title, "idle connections", "µs/event", shown))
     progress(f"plot: {path}")

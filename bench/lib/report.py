@@ -55,12 +55,12 @@ def plot(title, across, up, lines):
     points = [point for *_, line in lines for point in line]
     x = scale([point[0] for point in points], LEFT, PLOT_WIDTH)
     y = scale([point[1] for point in points], TOP + PLOT_HEIGHT, -PLOT_HEIGHT)
-    parts = [text(LEFT, 20, title, size=15)]
+    parts = [text(LEFT, 16, title, size=15)]
     parts.append(text(LEFT + PLOT_WIDTH / 2, HEIGHT - 12, across, "middle"))
-    parts.append(text(LEFT, TOP - 6, up, "middle"))
+    parts.append(text(LEFT, TOP - 6, up))
     for value in y.marks:
         parts.append(stroke([(LEFT, y(value)), (LEFT + PLOT_WIDTH, y(value))], "#808080", 0.3))
-        parts.append(text(LEFT - 8, y(value) + 4, f"{value:g}", "end"))
+        parts.append(text(LEFT - 8, y(value) + 4, f"{value:,g}", "end"))
     for value in x.marks:
         parts.append(stroke([(x(value), TOP), (x(value), TOP + PLOT_HEIGHT)], "#808080", 0.3))
         parts.append(text(x(value), TOP + PLOT_HEIGHT + 18, f"{value:,g}", "middle"))
