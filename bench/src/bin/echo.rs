@@ -40,7 +40,7 @@ async fn echo(connection: Connection) -> io::Result<()> {
     }
 }
 
-/// `sequential`, `threads`, `cores`, or a multiplexer for one event loop.
+/// `sequential`, `threads`, `forks`, `cores`, or a multiplexer for one event loop.
 struct NamedModel(Model);
 
 impl FromStr for NamedModel {
@@ -50,6 +50,7 @@ impl FromStr for NamedModel {
         Ok(Self(match name {
             "sequential" => Model::Sequential,
             "threads" => Model::Threads { max: MAX },
+            "forks" => Model::Forks { max: MAX },
             "cores" => Model::cores(),
             mux => Model::Events {
                 mux: MuxKind::from_str(mux)?,
