@@ -14,8 +14,7 @@ use hythe_net::{More, Socket, create_server};
 /// `select` knows 1,024 descriptors. Further clients wait at the door.
 const MAX_CLIENTS: usize = 1000;
 
-/// Sends some of the answer if there is one, else takes a message; false when
-/// the client has said all it will.
+/// Sends some of the answer, or takes a message; false when none will come.
 fn turn(socket: &Socket, answer: &mut Vec<u8>) -> io::Result<bool> {
     if !answer.is_empty() {
         let sent = socket.send(answer, More::No)?;
@@ -48,8 +47,9 @@ fn main() -> io::Result<()> {
                     select.remove(token)?;
                     clients.remove(&token);
                 }
-            } else if let Ok(socket) = listener.accept_nonblocking() {
-                let token = select.add(socket.as_fd(), Interest::READ)?;
+            } else if let Ok(socket) = listener.accept_nonblocking()
+                && let Ok(token) = select.add(socket.as_fd(), Interest::READ)
+            {
                 clients.insert(token, (socket, Vec::new()));
             }
         }

@@ -2,9 +2,10 @@
 //!
 //! `socket`, `bind` and `listen` make the door (`create_server` is these
 //! three); `accept` waits until somebody comes in, and gives a second socket,
-//! the connection; `recv` and `send` talk on it. All of them block: while one
-//! client thinks about its string, the others wait in the kernel's queue.
-//! `hello` cures that.
+//! the connection; `recv` and `send` talk on it. All of them block: `send`
+//! until the kernel has taken everything, `recv` until something is there.
+//! While one client thinks about its string, the others wait in the kernel's
+//! queue. `hello` cures that.
 //!
 //! A character is a Unicode scalar value: `你好` has two, though it is six
 //! bytes. Bytes that are no UTF-8 count one for each sequence that is bad.
