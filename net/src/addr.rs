@@ -4,9 +4,12 @@
 //! port, or a Unix path or abstract name. It parses from and prints as what
 //! people type: `127.0.0.1:8000`, `[::1]:8000`, `unix:/run/x`, `unix:@name`.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -38,7 +41,7 @@ impl Addr {
     ///
     /// # Errors
     /// `InvalidInput` if the path has a NUL or is longer than 107 bytes.
-    pub fn unix(path: impl AsRef<std::path::Path>) -> io::Result<Self> {
+    pub fn unix(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::from(SocketAddrUnix::new(path.as_ref())?))
     }
 
@@ -98,6 +101,14 @@ impl Addr {
         match self {
             Self::Inet(address) => Some(address.port()),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// The path in the file system, where there is one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(address) => Some(Path::new(OsStr::from_bytes(address.path_bytes()?))),
+            _ => None,
         }
     }
 

@@ -67,6 +67,7 @@ pub mod reactor;
 pub mod server;
 
 mod addr;
+mod datagram;
 mod listener;
 mod message;
 mod socket;
@@ -75,11 +76,13 @@ mod sys;
 mod timed;
 
 pub use addr::{Addr, dial};
+pub use datagram::{DatagramSocket, LONGEST_DATAGRAM};
 pub use listener::Listener;
 pub use message::Message;
 pub use reactor::Reactor;
 pub use server::{
-    Connection, Failure, Handler, Limits, Model, MuxKind, Server, Shutdown, raise_descriptor_limit,
+    Connection, Datagram, DatagramServer, Failure, Handler, Limits, Model, MuxKind, Server,
+    Shutdown, raise_descriptor_limit,
 };
 pub use socket::{
     BACKLOG, Domain, How, Kind, More, ServerOptions, Socket, create_server, create_server_with,

@@ -6,6 +6,7 @@
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt as _;
 
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, accept_with,
@@ -487,7 +488,8 @@ impl Default for ServerOptions {
 }
 
 /// A listening stream socket, as servers want it: port reuse after a restart,
-/// and where `reuse_port` is set, one of several that share the port.
+/// and where `reuse_port` is set, one of several that share the port. A Unix
+/// socket that nobody listens on any more is replaced.
 ///
 /// # Errors
 /// Of the kernel's kind, naming the address and the cause.
@@ -517,13 +519,41 @@ pub fn create_server_with(address: &Addr, options: &ServerOptions) -> io::Result
             }
             listener.set(V6Only(!dual_stack))?;
         }
-        listener.bind(address)?;
+        bind_server(&listener, address, Kind::STREAM)?;
         listener.listen(options.backlog)?;
         Ok(listener)
     };
     listen().map_err(|error: io::Error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+/// Binds a server's socket, in place of a Unix socket that nobody uses any
+/// more.
+pub(crate) fn bind_server(socket: &Socket, address: &Addr, kind: Kind) -> io::Result<()> {
+    match socket.bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(address, kind) => {
+            socket.bind(address)
+        }
+        result => result,
+    }
+}
+
+/// Removes a Unix socket that a server left behind when it crashed: one that
+/// refuses connections. Says whether it did.
+fn remove_stale(address: &Addr, kind: Kind) -> bool {
+    let Some(path) = address.path() else {
+        return false;
+    };
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, kind)?;
+        // Not to wait where the backlog is full.
+        socket.set_blocking(false)?;
+        socket.connect(address)
+    };
+    connect().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
+        && std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket())
+        && std::fs::remove_file(path).is_ok()
 }
 
 /// `rustix` has `None` for protocol 0.

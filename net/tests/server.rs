@@ -697,6 +697,31 @@ fn a_readable_descriptor_stops_a_server() {
 }
 
 #[test]
+fn a_unix_socket_is_removed_at_the_end_and_replaced_after_a_crash() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let address = Addr::unix(&path).unwrap();
+    for model in models() {
+        let first = start(model, Limits::default(), &address, echo);
+        let second = Server::new(model).listen(&address, echo);
+        assert!(second.is_err(), "it is in use");
+        assert!(first.echoes());
+        first.stop();
+        assert!(!path.exists());
+        // As a crash would leave it.
+        drop(hythe_net::create_server(&address, false).unwrap());
+        assert!(path.exists());
+        let second = start(model, Limits::default(), &address, echo);
+        assert!(second.echoes());
+        second.stop();
+    }
+    fs::write(&path, "no socket").unwrap();
+    assert!(hythe_net::create_server(&address, false).is_err());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "no socket");
+}
+
+#[test]
 fn a_port_can_be_listened_on_again_at_once() {
     on_each_server(
         Limits::default(),

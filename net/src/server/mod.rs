@@ -30,6 +30,7 @@
 //!
 //! Not here: protocols, and what to do with signals.
 
+mod datagram;
 mod descriptors;
 mod gate;
 mod model;
@@ -37,6 +38,7 @@ mod process;
 mod shutdown;
 mod worker;
 
+pub use datagram::{Datagram, DatagramServer};
 pub use descriptors::raise_descriptor_limit;
 pub use model::{Model, MuxKind};
 pub use shutdown::Shutdown;
@@ -46,6 +48,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
@@ -198,9 +201,30 @@ pub struct Server {
 
 /// One address: a socket for each event loop, all on the same port.
 struct Bound {
+    file: SocketFile,
     sockets: Vec<Socket>,
     address: Addr,
     service: Arc<dyn Service>,
+}
+
+/// A Unix socket's file, removed when this is dropped: before the socket is
+/// closed, since from then on the path may be another server's.
+struct SocketFile(Option<PathBuf>);
+
+impl SocketFile {
+    /// The one at `address`, if there is one.
+    fn of(address: &Addr) -> Self {
+        Self(address.path().map(Path::to_owned))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // It may have been removed by hand.
+            std::fs::remove_file(path).ok();
+        }
+    }
 }
 
 impl Server {
@@ -222,7 +246,9 @@ impl Server {
     }
 
     /// Listens on `address` too, and serves what comes there by `handler`.
-    /// Port 0 chooses a free one; see [`addresses`](Self::addresses).
+    /// Port 0 chooses a free one; see [`addresses`](Self::addresses). A Unix
+    /// socket that a crashed server left there is replaced, and removed when
+    /// this one stops.
     ///
     /// # Errors
     /// `AddrInUse` and the like, naming the address. Nothing is left behind
@@ -247,6 +273,7 @@ impl Server {
             });
         }
         self.bound.push(Bound {
+            file: SocketFile::of(&address),
             sockets,
             address,
             service: Arc::new(handler),
@@ -298,10 +325,13 @@ impl Server {
                 start: starting.enter(None),
                 listeners: Vec::new(),
                 stop_on: None,
+                files: Vec::new(),
             })
             .collect();
         let gate = Gate::new(self.limits.max, self.limits.max_per_address);
+        let mut files = Vec::new();
         for bound in self.bound {
+            files.push(bound.file);
             for (worker, socket) in workers.iter_mut().zip(bound.sockets) {
                 worker.listeners.push((socket, Arc::clone(&bound.service)));
             }
@@ -310,6 +340,7 @@ impl Server {
             return Ok(());
         };
         own.stop_on = self.stop_on;
+        own.files = files;
         thread::scope(|scope| {
             let others: Vec<_> = workers
                 .into_iter()

@@ -17,7 +17,7 @@ use futures_lite::FutureExt as _;
 use super::descriptors::Reserve;
 use super::gate::{Gate, Place};
 use super::process::Child;
-use super::{Connection, Failure, Limits, Model, MuxKind, Service, Shutdown};
+use super::{Connection, Failure, Limits, Model, MuxKind, Service, Shutdown, SocketFile};
 use crate::mux::{Interest, Ready};
 use crate::option::NoDelay;
 use crate::reactor::{self, Reactor, Registration, Remote};
@@ -28,7 +28,7 @@ use crate::{Addr, BACKLOG, How, Listener, More, Patience, Socket, Stream};
 const REFUSALS: usize = 64;
 
 /// How long to wait after `accept(2)` ran out of descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often to look whether descriptors are free again while connections are
 /// kept waiting for them, besides when one ends: files are closed, too.
@@ -48,6 +48,8 @@ pub(super) struct Worker {
     pub(super) start: Option<Place>,
     pub(super) listeners: Vec<(Socket, Arc<dyn Service>)>,
     pub(super) stop_on: Option<OwnedFd>,
+    /// Those of Unix listeners, which one worker removes for all.
+    pub(super) files: Vec<SocketFile>,
 }
 
 impl Worker {
@@ -61,6 +63,7 @@ impl Worker {
             start,
             listeners,
             stop_on,
+            files,
         } = self;
         let _end = EndOfAll(&shutdown);
         let reactor = Reactor::on(model.mux().open()?)?;
@@ -89,6 +92,7 @@ impl Worker {
             }
             poll_fn(|context| starting.poll_empty(context)).await;
             crew.accept_all(&listeners, gate).await;
+            drop(files);
             drop(listeners);
             let drained = poll_fn(|context| crew.slots.poll_empty(context));
             // Handlers that take longer are dropped with their reactor: this
@@ -383,7 +387,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Waits for something, or for the reactor to be stopped: `None` then.
-async fn unless_stopped<T>(
+pub(super) async fn unless_stopped<T>(
     mut poll: impl FnMut(&mut std::task::Context<'_>) -> Poll<T>,
 ) -> Option<T> {
     poll_fn(|context| {
