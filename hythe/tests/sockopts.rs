@@ -64,7 +64,8 @@ fn json_has_every_option_of_the_table() {
     assert_eq!(names(&rows), expected);
     for row in &rows {
         let fields = row.as_object().unwrap();
-        assert_eq!(fields.len(), 7, "{row}");
+        assert_eq!(fields.len(), 8, "{row}");
+        assert_eq!(row["numbers"].as_array().unwrap().len(), 2, "{row}");
         for field in ["level", "name", "type", "value", "access", "about"] {
             assert!(!row[field].as_str().unwrap().is_empty(), "{row}");
         }

@@ -3,6 +3,9 @@
 //! [`Addr`] is where a socket is or wants to be: an Internet address with a
 //! port, or a Unix path or abstract name. It parses from and prints as what
 //! people type: `127.0.0.1:8000`, `[::1]:8000`, `unix:/run/x`, `unix:@name`.
+//!
+//! Not here: the addresses of other families. Their sockets open, send and
+//! receive; what would name an address fails with `EAFNOSUPPORT`.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -11,15 +11,15 @@
 use std::error::Error;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::option::{Error as PendingError, KindOf, SendTimeout};
-use crate::{Addr, Domain, How, Kind, More, Socket};
+use crate::{Addr, Domain, How, Kind, Message, More, Socket};
 
 /// A socket like Python's: with a timeout, and closed when it says so.
 ///
@@ -178,6 +178,28 @@ impl TimedSocket {
         self.attempt(PollFlags::IN, |socket| socket.recv_from(buffer))
     }
 
+    /// As [`Socket::peek`], within the timeout.
+    ///
+    /// # Errors
+    /// As [`Socket::peek`]; `TimedOut`.
+    pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.attempt(PollFlags::IN, |socket| socket.peek(buffer))
+    }
+
+    /// As [`Socket::recv_msg`], within the timeout.
+    ///
+    /// # Errors
+    /// As [`Socket::recv_msg`]; `TimedOut`.
+    pub fn recv_msg(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        descriptors: usize,
+    ) -> io::Result<Message> {
+        self.attempt(PollFlags::IN, |socket| {
+            socket.recv_msg(buffers, descriptors)
+        })
+    }
+
     /// Fills the buffer, within one timeout.
     ///
     /// # Errors
@@ -207,6 +229,21 @@ impl TimedSocket {
     /// As [`Socket::send_to`]; `TimedOut`.
     pub fn send_to(&self, bytes: &[u8], address: &Addr) -> io::Result<usize> {
         self.attempt(PollFlags::OUT, |socket| socket.send_to(bytes, address))
+    }
+
+    /// As [`Socket::send_msg`], within the timeout.
+    ///
+    /// # Errors
+    /// As [`Socket::send_msg`]; `TimedOut`.
+    pub fn send_msg(
+        &self,
+        pieces: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+        address: Option<&Addr>,
+    ) -> io::Result<usize> {
+        self.attempt(PollFlags::OUT, |socket| {
+            socket.send_msg(pieces, descriptors, address)
+        })
     }
 
     /// Sends all of it, within one timeout.

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 use std::time::Duration;
@@ -144,6 +144,10 @@ fn a_timeout_has_an_error_of_its_own_and_zero_does_not_wait() {
                 server.recv(&mut [0]).unwrap_err(),
                 server.recv_from(&mut [0]).unwrap_err(),
                 server.recv_exact(&mut [0]).unwrap_err().error,
+                server.peek(&mut [0]).unwrap_err(),
+                server
+                    .recv_msg(&mut [IoSliceMut::new(&mut [0])], 1)
+                    .unwrap_err(),
             ] {
                 assert_eq!(error.kind(), kind);
                 // The network's own timeout has a number.
@@ -153,7 +157,8 @@ fn a_timeout_has_an_error_of_its_own_and_zero_does_not_wait() {
         // What comes in time is received; for ever, and for longer than clocks go.
         for timeout in [None, Some(Duration::MAX), Some(FOREVER)] {
             server.set_timeout(timeout).unwrap();
-            client.send_all(b"abc").unwrap();
+            let pieces = [IoSlice::new(b"a"), IoSlice::new(b"bc")];
+            assert_eq!(client.send_msg(&pieces, &[], None).unwrap(), 3);
             let mut buffer = [0; 3];
             server.recv_exact(&mut buffer).unwrap();
             assert_eq!(&buffer, b"abc");

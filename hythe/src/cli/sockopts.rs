@@ -59,6 +59,8 @@ enum KindName {
 struct Row {
     level: &'static str,
     name: &'static str,
+    /// Of the level, and of the option within it.
+    numbers: (i32, i32),
     #[serde(rename = "type")]
     type_name: &'static str,
     value: &'static str,
@@ -162,6 +164,7 @@ impl Row {
         Self {
             level: option.level,
             name: option.name,
+            numbers: option.numbers,
             type_name: option.type_name,
             value: option.value,
             access: match option.access {

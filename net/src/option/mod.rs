@@ -89,6 +89,9 @@ pub struct Description {
     pub level: &'static str,
     /// The kernel's name: `SO_REUSEADDR`.
     pub name: &'static str,
+    /// The numbers of the level and of the option within it, as
+    /// `getsockopt(2)` takes them.
+    pub numbers: (c_int, c_int),
     /// The type in this module: `ReuseAddr`.
     pub type_name: &'static str,
     /// The type of its value: `bool`.

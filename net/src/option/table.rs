@@ -39,6 +39,7 @@ macro_rules! options {
             Description {
                 level: stringify!($level),
                 name: stringify!($number),
+                numbers: (libc::$level, libc::$number),
                 type_name: stringify!($name),
                 value: stringify!($value),
                 access: Access::$access,
@@ -143,7 +144,7 @@ options! {
     /// listeners that share a port, connections go to the one of their own.
     IncomingCpu(c_int as Signed) = SOL_SOCKET, SO_INCOMING_CPU, ReadWrite, Any;
     /// How long a receive asks the network card itself before it sleeps; spends
-    /// processor time to save microseconds, and needs privilege to raise.
+    /// processor time to save microseconds; older kernels ask for privilege.
     BusyPoll(Duration as Micros) = SOL_SOCKET, SO_BUSY_POLL, ReadWrite, Any;
     /// Tells with each datagram when it came, as a control message; for
     /// measuring the network.
