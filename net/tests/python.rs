@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use common::over_each_family;
-use hythe_net::option::OobInline;
+use common::{FOREVER, over_each_family};
+use hythe_net::option::{OobInline, RecvTimeout};
 use hythe_net::{Addr, Domain, How, Kind, More, Socket, TimedSocket, create_server};
 
 /// What every program begins with: our way to write addresses.
@@ -92,6 +92,14 @@ impl Drop for Python {
     }
 }
 
+/// The next client, or a failure if the program never comes.
+fn accept(listener: &Socket) -> Socket {
+    listener.set(RecvTimeout(Some(FOREVER))).unwrap();
+    let (socket, _) = listener.accept().unwrap();
+    socket.set(RecvTimeout(Some(FOREVER))).unwrap();
+    socket
+}
+
 fn connect(address: &Addr) -> TimedSocket {
     let socket = TimedSocket::new(address.domain(), Kind::STREAM).unwrap();
     socket.connect(address).unwrap();
@@ -126,7 +134,7 @@ sock.shutdown(socket.SHUT_WR)
 print(all(sock).decode())
 "#;
         let python = Python::start(program, &listener.sock_name().unwrap());
-        let (socket, _) = listener.accept().unwrap();
+        let socket = accept(&listener);
         assert_eq!(read_all(&socket), b"question".repeat(10000));
         socket.send(b"answer", More::No).unwrap();
         socket.close();
@@ -155,6 +163,7 @@ fn a_python_client_gets_its_datagram_back() {
     over_each_family(|address| {
         let server = Socket::new(address.domain(), Kind::DATAGRAM).unwrap();
         server.bind(address).unwrap();
+        server.set(RecvTimeout(Some(FOREVER))).unwrap();
         let program = r#"
 sock = socket.socket(family, socket.SOCK_DGRAM)
 # A Unix client has no address to answer to unless it takes one; this one lets
@@ -194,6 +203,7 @@ sock.sendto(data.upper(), peer)
             _ => "127.0.0.1:0".parse().unwrap(),
         };
         client.bind(&own).unwrap();
+        client.set(RecvTimeout(Some(FOREVER))).unwrap();
         client.send_to(b"datagram", &server).unwrap();
         let mut buffer = [0; 100];
         assert_eq!(client.recv_from(&mut buffer).unwrap(), (8, server));
@@ -213,7 +223,7 @@ sock.sendall(b'cd')
 "#;
     for inline in [false, true] {
         let python = Python::start(program, &listener.sock_name().unwrap());
-        let (socket, _) = listener.accept().unwrap();
+        let socket = accept(&listener);
         socket.set(OobInline(inline)).unwrap();
         python.end();
 
@@ -258,7 +268,7 @@ for index, (_, write) in enumerate(pipes):
 socket.send_fds(sock, [b'take ', b'these'], [read for read, _ in pipes])
 "#;
     let python = Python::start(program, &listener.sock_name().unwrap());
-    let (socket, _) = listener.accept().unwrap();
+    let socket = accept(&listener);
     let mut buffer = [0; 100];
     let message = socket
         .recv_msg(&mut [IoSliceMut::new(&mut buffer)], 8)

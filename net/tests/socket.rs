@@ -7,7 +7,7 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use common::{alone, over_each_connection, over_each_family};
-use hythe_net::option::{DomainOf, KindOf, ProtocolOf};
+use hythe_net::option::{DomainOf, KindOf, PassCred, ProtocolOf};
 use hythe_net::{
     Addr, Domain, How, Kind, More, ServerOptions, Socket, TimedSocket, create_server,
     create_server_with, dial,
@@ -214,13 +214,15 @@ fn descriptors_beyond_those_asked_for_are_closed_and_it_is_said() {
     let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
     let file = tempfile::tempfile().unwrap();
     let three = [file.as_fd(); 3];
-    for (asked, cut) in [(3, false), (2, true), (1, true), (0, true)] {
+    for (asked, cut) in [(3, false), (2, true), (1, true), (0, true), (3, false)] {
         one.send_msg(&[IoSlice::new(b"x")], &three, None).unwrap();
         let message = other
             .recv_msg(&mut [IoSliceMut::new(&mut [0])], asked)
             .unwrap();
         assert_eq!((message.fds.len(), message.control_truncated), (asked, cut));
         assert!(!message.truncated);
+        // Credentials, where asked for, take no room from descriptors.
+        other.set(PassCred(true)).unwrap();
     }
 }
 

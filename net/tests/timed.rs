@@ -189,6 +189,23 @@ fn send_all_tells_how_much_went_out() {
 }
 
 #[test]
+fn a_file_that_does_not_go_out_tells_how_much_did() {
+    over_each_connection(|one, other| {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(64 << 20).unwrap();
+        let mut one = TimedSocket::from(one);
+        one.set_timeout(Some(SHORT)).unwrap();
+        let unfinished = one.send_file(&file, 1, None).unwrap_err();
+        assert_eq!(unfinished.error.kind(), ErrorKind::TimedOut);
+        one.shutdown(How::Write).unwrap();
+        let receiver = TimedSocket::from(other);
+        let mut received = vec![0; unfinished.done as usize];
+        receiver.recv_exact(&mut received).unwrap();
+        assert_eq!(receiver.recv(&mut [0]).unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_peer_that_takes_a_little_at_a_time_does_not_outlast_the_timeout() {
     let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
     one.set(SendBuffer(8 * 1024)).unwrap();
