@@ -81,7 +81,7 @@ pub use listener::Listener;
 pub use message::Message;
 pub use reactor::Reactor;
 pub use server::{
-    Connection, Datagram, DatagramServer, Failure, Handler, Limits, Model, MuxKind, Server,
+    Connection, Datagram, DatagramServer, Failure, Full, Handler, Limits, Model, MuxKind, Server,
     Shutdown, raise_descriptor_limit,
 };
 pub use socket::{

@@ -25,6 +25,7 @@ const MAX: usize = 64;
 const LIMITS: Limits = Limits {
     max: 32,
     max_per_address: 24,
+    full: hythe_net::Full::Refuse,
     patience: hythe_net::Patience {
         idle: FOREVER,
         bytes: 1,

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use common::{FOREVER, MUXES, alone, models, until};
 use hythe_net::reactor::{self, lease, sleep, spawn, yield_now};
 use hythe_net::{
-    Addr, Connection, Failure, Handler, How, Input, Kind, Limits, Model, More, MuxKind, Patience,
-    Reactor, Server, Shutdown, Socket, Stream,
+    Addr, Connection, Failure, Full, Handler, How, Input, Kind, Limits, Model, More, MuxKind,
+    Patience, Reactor, Server, Shutdown, Socket, Stream,
 };
 
 /// A server at work, and what it was heard to complain about.
@@ -487,6 +487,36 @@ fn beyond_the_limit_clients_are_told_so_until_somebody_leaves() {
                 drop(inside.pop());
                 inside.push(server.let_in());
                 assert!(is_refused(server.connect()));
+            }
+            server.stop();
+        },
+    );
+}
+
+#[test]
+fn beyond_the_limit_clients_wait_where_they_are_to_and_none_is_lost() {
+    let limits = Limits {
+        max: 2,
+        full: Full::Wait,
+        ..Limits::default()
+    };
+    on_each_server(
+        limits,
+        || Polite,
+        |server| {
+            if server.model != Model::Sequential {
+                let inside = [(); 2].map(|()| server.let_in());
+                let mut waiting: Vec<_> = (0..20).map(|_| server.connect()).collect();
+                for client in &mut waiting {
+                    client.write_all(b"hello").unwrap();
+                    client.shutdown(End::Write).unwrap();
+                }
+                drop(inside);
+                for client in &mut waiting {
+                    let mut answer = String::new();
+                    client.read_to_string(&mut answer).unwrap();
+                    assert_eq!(answer, "hello");
+                }
             }
             server.stop();
         },

@@ -264,6 +264,7 @@ impl Args {
             max_per_address: self.max_per_address,
             patience: Patience::new(idle),
             drain: Duration::from_secs(self.drain.into()),
+            ..Limits::default()
         }
     }
 

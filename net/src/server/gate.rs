@@ -23,6 +23,15 @@ pub(crate) struct Gate {
     waiting: Mutex<Vec<Waker>>,
 }
 
+/// Why somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// There are as many as may be.
+    ToAll,
+    /// There are as many of this visitor as may be.
+    ToAddress,
+}
+
 impl Gate {
     pub(crate) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -34,13 +43,13 @@ impl Gate {
         })
     }
 
-    /// Lets a connection in, or says that the server (or this address) has as
-    /// many as it may. Unix peers have no address and count in all only.
-    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
+    /// Lets a connection in, or says who has as many as it may. Unix peers
+    /// have no address and count in all only.
+    pub(crate) fn try_enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Place, Denied> {
         let next = |inside| (inside < self.max).then_some(inside + 1);
         self.inside
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
-            .ok()?;
+            .map_err(|_| Denied::ToAll)?;
         let visitor = address.map(Visitor::at);
         if let Some(visitor) = visitor {
             let mut by_address = lock(&self.by_address);
@@ -48,14 +57,29 @@ impl Gate {
             if *count >= self.max_per_address {
                 drop(by_address);
                 self.leave();
-                return None;
+                return Err(Denied::ToAddress);
             }
             *count += 1;
         }
-        Some(Place {
+        Ok(Place {
             gate: Arc::clone(self),
             visitor,
         })
+    }
+
+    /// As [`try_enter`](Self::try_enter), for whom the reason is no matter.
+    pub(crate) fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
+        self.try_enter(address).ok()
+    }
+
+    /// Waits until there is a place in all, which somebody else may take.
+    pub(crate) fn poll_room(&self, context: &Context<'_>) -> Poll<()> {
+        self.remember(context);
+        if self.inside.load(Ordering::Acquire) < self.max {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// As [`enter`](Self::enter) without an address, but waits for a place.

@@ -171,19 +171,34 @@ pub struct Limits {
     /// Connections of one address at one time; an IPv6 network of 64 bits
     /// counts as one address.
     pub max_per_address: usize,
+    /// What happens to connections beyond `max`. Those beyond
+    /// `max_per_address` are always refused: whoever waited with them would
+    /// keep all others waiting.
+    pub full: Full,
     /// How long a peer may take.
     pub patience: Patience,
     /// How long running handlers may take to finish after a stop.
     pub drain: Duration,
 }
 
+/// What happens to connections for which there is no place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Full {
+    /// They are accepted, told so ([`Handler::busy`]), and closed.
+    #[default]
+    Refuse,
+    /// They wait in the listener's backlog until somebody leaves.
+    Wait,
+}
+
 impl Default for Limits {
-    /// 4096 connections, 256 of one address, five minutes of idleness, and
+    /// 4096 connections, 256 of one address, refusal of more, five minutes of idleness, and
     /// ten seconds to finish.
     fn default() -> Self {
         Self {
             max: 4096,
             max_per_address: 256,
+            full: Full::default(),
             patience: Patience::default(),
             drain: shutdown::DRAIN,
         }

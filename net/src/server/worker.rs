@@ -4,6 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -15,9 +16,9 @@ use std::time::Duration;
 use futures_lite::FutureExt as _;
 
 use super::descriptors::Reserve;
-use super::gate::{Gate, Place};
+use super::gate::{Denied, Gate, Place};
 use super::process::Child;
-use super::{Connection, Failure, Limits, Model, MuxKind, Service, Shutdown, SocketFile};
+use super::{Connection, Failure, Full, Limits, Model, MuxKind, Service, Shutdown, SocketFile};
 use crate::mux::{Interest, Ready};
 use crate::option::NoDelay;
 use crate::reactor::{self, Reactor, Registration, Remote};
@@ -168,7 +169,7 @@ impl Crew<'_> {
             match accepted {
                 Ok(socket) => {
                     let reserve = self.reserve.has(&socket);
-                    self.receive(socket, service, gate, seat);
+                    self.receive(socket, service, gate, seat).await;
                     if reserve {
                         self.keep_reserve(listeners, gate).await;
                     }
@@ -196,7 +197,7 @@ impl Crew<'_> {
                 let Ok(socket) = listener.socket().accept_nonblocking() else {
                     break;
                 };
-                self.receive(socket, service, gate, seat);
+                self.receive(socket, service, gate, seat).await;
             }
         }
     }
@@ -225,7 +226,13 @@ impl Crew<'_> {
     }
 
     /// Lets a connection in, or not.
-    fn receive(&self, socket: Socket, service: &Arc<dyn Service>, gate: &Arc<Gate>, seat: Seat) {
+    async fn receive(
+        &self,
+        socket: Socket,
+        service: &Arc<dyn Service>,
+        gate: &Arc<Gate>,
+        seat: Seat,
+    ) {
         // Without a name, the peer has gone again already.
         let Ok(peer) = socket.peer_name() else {
             return;
@@ -236,7 +243,7 @@ impl Crew<'_> {
         if self.reach.has(&socket) && !self.reserve.has(&socket) {
             return self.refuse(service, socket, &peer);
         }
-        match gate.enter(peer.ip()) {
+        match self.place(gate, peer.ip()).await {
             Some(place) => {
                 let arrival = Arrival {
                     socket,
@@ -246,6 +253,20 @@ impl Crew<'_> {
                 self.start(service, arrival, seat);
             }
             None => self.refuse(service, socket, &peer),
+        }
+    }
+
+    /// A place for a connection. Where those without one are to wait, this one
+    /// does it in our hands, and those after it in the backlog.
+    async fn place(&self, gate: &Arc<Gate>, address: Option<IpAddr>) -> Option<Place> {
+        loop {
+            match gate.try_enter(address) {
+                Ok(place) => return Some(place),
+                Err(Denied::ToAll) if self.limits.full == Full::Wait => {
+                    unless_stopped(|cx| gate.poll_room(cx)).await?;
+                }
+                Err(Denied::ToAll | Denied::ToAddress) => return None,
+            }
         }
     }
 
