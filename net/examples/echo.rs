@@ -4,8 +4,8 @@
 //! cargo run --example echo -- 127.0.0.1:7007 threads
 //! ```
 //!
-//! The models are `sequential`, `threads`, `events` and `cores`, which is the
-//! default. The handler is the same for all.
+//! The models are `sequential`, `threads`, `forks`, `events` and `cores`, which
+//! is the default. The handler is the same for all.
 
 use std::env;
 use std::io;
@@ -34,11 +34,13 @@ fn main() -> io::Result<()> {
         None | Some("cores") => Model::cores(),
         Some("sequential") => Model::Sequential,
         Some("threads") => Model::Threads { max: 100 },
+        Some("forks") => Model::Forks { max: 100 },
         Some("events") => Model::Events {
             mux: MuxKind::EpollEdge,
         },
         Some(other) => {
-            let text = format!("no model `{other}`; there are sequential, threads, events, cores");
+            let text =
+                format!("no model `{other}`; there are sequential, threads, forks, events, cores");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
     };

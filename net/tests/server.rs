@@ -157,7 +157,6 @@ fn each_of_many_clients_at_once_gets_its_own_bytes_in_order() {
         || echo,
         |server| {
             let clients = match server.model {
-                Model::Sequential | Model::Threads { .. } => 200,
                 // Both ends are of this process, and its numbers end at 1,023.
                 Model::Events { mux } | Model::Cores { mux, .. } if mux == MuxKind::Select => 200,
                 _ => 1000,
