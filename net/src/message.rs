@@ -78,7 +78,7 @@ impl Socket {
             truncated: received.flags.contains(ReturnFlags::TRUNC),
             control_truncated: too_many || received.flags.contains(ReturnFlags::CTRUNC),
             fds,
-            from: Addr::from_option(received.address)?,
+            from: Addr::from_option(received.address),
         })
     }
 

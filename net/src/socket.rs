@@ -234,7 +234,7 @@ impl Socket {
         let (fd, peer) = acceptfrom_with(&self.fd, SocketFlags::CLOEXEC)?;
         let socket = Self { fd };
         let peer = match peer {
-            Some(peer) => Addr::from_any(peer)?,
+            Some(peer) => Addr::from(peer),
             None => socket.peer_name()?,
         };
         Ok((socket, peer))
@@ -333,7 +333,7 @@ impl Socket {
     /// As [`recv`](Self::recv).
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, Addr)> {
         let (count, _, from) = recvfrom(&self.fd, buffer, RecvFlags::empty())?;
-        Ok((count, Addr::from_option(from)?))
+        Ok((count, Addr::from_option(from)))
     }
 
     /// `sendto(2)`: one datagram to `address`; it goes whole or not at all.
@@ -390,7 +390,7 @@ impl Socket {
     /// # Errors
     /// The kernel's own.
     pub fn sock_name(&self) -> io::Result<Addr> {
-        Addr::from_any(getsockname(&self.fd)?)
+        Ok(Addr::from(getsockname(&self.fd)?))
     }
 
     /// `getpeername(2)`: the other end's address.
@@ -398,7 +398,7 @@ impl Socket {
     /// # Errors
     /// `NotConnected`.
     pub fn peer_name(&self) -> io::Result<Addr> {
-        Addr::from_option(getpeername(&self.fd)?)
+        Ok(Addr::from_option(getpeername(&self.fd)?))
     }
 
     /// Makes calls wait, or answer `WouldBlock` at once (`FIONBIO` of

@@ -84,6 +84,38 @@ fn vsock_opens_where_the_kernel_has_it() {
 }
 
 #[test]
+fn what_comes_from_a_family_without_names_is_not_lost() {
+    let socket = Socket::new(Domain::NETLINK, Kind::RAW).unwrap();
+    // A header (netlink(7)) and nothing else: NLMSG_NOOP, which the kernel
+    // acknowledges (NLM_F_REQUEST | NLM_F_ACK) to who sent it.
+    let mut request = Vec::from(16_u32.to_ne_bytes());
+    request.extend(1_u16.to_ne_bytes());
+    request.extend(5_u16.to_ne_bytes());
+    request.extend([0; 8]);
+
+    assert_eq!(socket.send(&request, More::No).unwrap(), request.len());
+    let mut buffer = [0; 256];
+    let (count, kernel) = socket.recv_from(&mut buffer).unwrap();
+    assert!(count >= 16);
+    assert_eq!(kernel.domain(), Domain::NETLINK);
+    assert_eq!(kernel.to_string(), "family 16");
+    assert_eq!(
+        (kernel.ip(), kernel.port(), kernel.path()),
+        (None, None, None)
+    );
+
+    // What was received can be answered.
+    assert_eq!(socket.send_to(&request, &kernel).unwrap(), request.len());
+    let mut buffers = [IoSliceMut::new(&mut buffer)];
+    let message = socket.recv_msg(&mut buffers, 0).unwrap();
+    assert_eq!((message.bytes, message.from), (count, kernel.clone()));
+
+    let own = socket.sock_name().unwrap();
+    assert_eq!(own.domain(), Domain::NETLINK);
+    assert_ne!(own, kernel);
+}
+
+#[test]
 fn everything_is_closed_on_exec() {
     let listener = listener();
     let client = connected(&listener);

@@ -421,6 +421,7 @@ fn advise(addresses: &[Addr]) {
     let loopback = |address: &Addr| match address {
         Addr::Inet(address) => SocketAddr::ip(address).is_loopback(),
         Addr::Unix(_) => true,
+        Addr::Other(_) => false,
     };
     if addresses.iter().all(loopback) {
         // Through the log, so that `--log json` is JSON throughout.

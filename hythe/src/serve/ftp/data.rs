@@ -65,7 +65,7 @@ fn internet(address: &Addr) -> Option<SocketAddr> {
             None => Some((*v6).into()),
         },
         Addr::Inet(v4) => Some(*v4),
-        Addr::Unix(_) => None,
+        Addr::Unix(_) | Addr::Other(_) => None,
     }
 }
 
