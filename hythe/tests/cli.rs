@@ -940,7 +940,7 @@ fn a_closed_stdout_or_stderr_is_no_failure() {
 fn an_interrupt_or_a_termination_is_a_clean_end() {
     let share = share_of(&[]);
     for signal in ["INT", "TERM"] {
-        for model in ["sequential", "threads", "events", "cores"] {
+        for model in ["sequential", "threads", "forks", "events", "cores"] {
             let server = Served::start(share.path(), &["--model", model]);
             server.signal(signal);
             let (status, log) = server.wait();
@@ -969,6 +969,37 @@ fn begin_download(server: &Served, protocol: &str) -> (TcpStream, Option<ftp::Se
     (stream, None)
 }
 
+/// The processes that a server has started, in that order.
+fn children(server: &Served) -> Vec<String> {
+    let pid = server.child.id();
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    list.split_whitespace().map(Into::into).collect()
+}
+
+#[test]
+fn a_signal_to_the_process_of_a_connection_is_not_one_to_the_server() {
+    let share = share_of(&[]);
+    let server = Served::start(share.path(), &["--model", "forks"]);
+    let mut one = ftp::Session::log_in(server.address("ftp"));
+    let mut other = ftp::Session::log_in(server.address("ftp"));
+    let processes = children(&server);
+    assert_eq!(processes.len(), 2);
+    for process in &processes {
+        // As Ctrl-C sends it to all of them.
+        run(Command::new("kill").args(["-s", "INT", process]));
+    }
+    assert_eq!(one.command("NOOP").code, 200);
+    run(Command::new("kill").args(["-s", "TERM", &processes[0]]));
+    assert_eq!(one.rest(), b"");
+    eventually("the end of one process", || {
+        children(&server) == processes[1..]
+    });
+    assert_eq!(other.command("NOOP").code, 200);
+    ftp::Session::log_in(server.address("ftp"));
+    let log = server.stop();
+    assert!(log.contains("ended by signal 15"), "{log}");
+}
+
 fn refuses(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_err()
 }
@@ -977,7 +1008,7 @@ fn refuses(address: SocketAddr) -> bool {
 fn a_running_download_is_finished_before_the_end() {
     let large = content(LARGE);
     let share = share_of(&[("large.bin", &large)]);
-    for model in ["threads", "events", "cores"] {
+    for model in ["threads", "forks", "events", "cores"] {
         for protocol in PROTOCOLS {
             let server = Served::start(share.path(), &["--model", model]);
             let address = server.address(protocol);
@@ -1054,7 +1085,7 @@ fn a_second_signal_stops_a_slow_download_at_once() {
 #[test]
 fn idle_connections_do_not_delay_the_end() {
     let share = share_of(&[("plain.bin", b"content")]);
-    for model in ["threads", "events", "cores"] {
+    for model in ["threads", "forks", "events", "cores"] {
         let server = Served::start(share.path(), &["--model", model]);
         let mut http = connect(server.address("http"));
         http.write_all(b"GET /plain.bin HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -26,7 +26,8 @@ pub enum Model {
     },
     /// A process for each connection, up to `max`; further connections wait
     /// in the listener's backlog. What a handler changes in memory stays in
-    /// its own process, and if that dies, no other connection does.
+    /// its own process, and if that dies, no other connection does: `SIGTERM`
+    /// to it ends it alone. It ignores `SIGINT`, which Ctrl-C sends to all.
     ///
     /// [`Server::serve`](super::Server::serve) refuses this where the process
     /// has threads: they would be missing in the copies, and their locks not.

@@ -203,6 +203,10 @@ pub(crate) fn epoll_control(
 /// `child`, and returns the copy's id. The copy ends with `child`, with the
 /// status 1 if that fails, and runs no destructor of what it inherited.
 ///
+/// `SIGTERM` ends the copy alone: the handlers it inherits speak for this
+/// process, whose descriptors they know. It ignores `SIGINT`, which Ctrl-C
+/// sends to both, and leaves what follows from that to this process.
+///
 /// It refuses where the process has other threads. They are not copied, but the
 /// locks they hold are, and stay locked in the child for ever.
 pub(crate) fn fork(
@@ -210,10 +214,23 @@ pub(crate) fn fork(
     child: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<rustix::process::Pid> {
     only_thread()?;
+    // Until the copy has forgotten the handlers, no signal may run one there.
+    let before = block_all_signals()?;
     // SAFETY: as there is no other thread, the copy is complete and in a state
     // that this process could be in itself: all may be called in it.
-    let pid = check(unsafe { libc::fork() })?;
-    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+    let forked = check(unsafe { libc::fork() });
+    if let Ok(0) = forked {
+        for (signal, action) in [
+            (libc::SIGTERM, libc::SIG_DFL),
+            (libc::SIGINT, libc::SIG_IGN),
+        ] {
+            // SAFETY: neither action is a function that would have to be sound.
+            // Both signals exist and may be handled, so that this cannot fail.
+            unsafe { libc::signal(signal, action) };
+        }
+    }
+    set_blocked_signals(&before);
+    if let Some(pid) = rustix::process::Pid::from_raw(forked?) {
         return Ok(pid);
     }
     for fd in close {
@@ -225,6 +242,30 @@ pub(crate) fn fork(
     let status = c_int::from(!matches!(done, Ok(Ok(()))));
     // SAFETY: it ends the process at once, as is always allowed.
     unsafe { libc::_exit(status) }
+}
+
+/// `pthread_sigmask(3)`: keeps signals waiting, and returns those that were
+/// kept before.
+fn block_all_signals() -> io::Result<libc::sigset_t> {
+    // SAFETY: both sets are writable, and a zeroed one is valid. The kernel
+    // reads the first and fills the second.
+    let (result, before) = unsafe {
+        let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = mem::zeroed();
+        libc::sigfillset(&mut all);
+        let result = libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        (result, before)
+    };
+    match result {
+        0 => Ok(before),
+        number => Err(io::Error::from_raw_os_error(number)),
+    }
+}
+
+/// `pthread_sigmask(3)`: keeps just `signals` waiting, as it was before.
+fn set_blocked_signals(signals: &libc::sigset_t) {
+    // SAFETY: the set is readable, and the old one is not asked for. It cannot
+    // fail: the one error is about a first argument that does not exist.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals, ptr::null_mut()) };
 }
 
 /// Makes sure that the process has no thread but this one.
