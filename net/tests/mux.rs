@@ -54,6 +54,24 @@ fn what_is_readable_or_writable_is_reported_to_those_who_asked() {
 }
 
 #[test]
+fn modify_changes_the_interest_and_the_token_stays() {
+    on_each_mux(|mux| {
+        let (here, mut there) = pair();
+        let token = mux.add(here.as_fd(), Interest::READ).unwrap();
+        there.write_all(b"x").unwrap();
+        assert_eq!(only(now(mux), token), Ready::READ);
+        // What is no longer asked for is no longer told, though it is so.
+        mux.modify(token, Interest::WRITE).unwrap();
+        assert_eq!(only(now(mux), token), Ready::WRITE);
+        // What is so already is told to who begins to ask, by edges as well.
+        for _ in 0..2 {
+            mux.modify(token, Interest::READ).unwrap();
+            assert_eq!(only(now(mux), token), Ready::READ);
+        }
+    });
+}
+
+#[test]
 fn a_descriptor_is_added_once() {
     on_each_mux(|mux| {
         let (here, _there) = pair();

@@ -4,6 +4,7 @@ mod common;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown as End, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -48,6 +49,29 @@ fn files_are_kept_with_their_data_and_given_back() {
         let unknown = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
         assert!(selector.unregister(token).is_err_and(unknown));
         assert!(selector.modify(token, Interest::READ).is_err_and(unknown));
+    });
+}
+
+#[test]
+fn modify_changes_the_interest_and_keeps_token_file_and_data() {
+    on_each_selector(|mut selector| {
+        let (here, mut there) = UnixStream::pair().unwrap();
+        there.write_all(b"x").unwrap();
+        let number = here.as_raw_fd();
+        let token = selector.register(here, Interest::NONE, "kept").unwrap();
+        for (interest, ready) in [
+            (Interest::READ, Ready::READ),
+            (Interest::WRITE, Ready::WRITE),
+            (Interest::READ | Interest::WRITE, Ready::READ | Ready::WRITE),
+        ] {
+            selector.modify(token, interest).unwrap();
+            let events = selector.select(None).unwrap();
+            assert_eq!(events.len(), 1);
+            assert_eq!((events[0].token, events[0].ready), (token, ready));
+            let key = selector.get(token).unwrap();
+            assert_eq!((key.interest(), key.data), (interest, "kept"));
+            assert_eq!(key.file.as_raw_fd(), number);
+        }
     });
 }
 
