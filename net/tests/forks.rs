@@ -49,6 +49,7 @@ impl Handler for Moody {
                 b"error" if first => return Err(io::Error::other("an error on purpose")),
                 b"panic" if first => panic!("a panic on purpose"),
                 b"abort" if first => std::process::abort(),
+                b"exit" if first => exit(3),
                 b"pool" if first => {
                     let said = unblock(|| "from the pool").await;
                     stream.send_all(said.as_bytes(), More::No).await?;
@@ -254,6 +255,7 @@ fn errors_panics_and_crashes_are_reported_and_end_their_own_connection_only(addr
         ("error", "an error on purpose"),
         ("panic", "the handler panicked: a panic on purpose"),
         ("abort", "the connection's process was ended by signal 6"),
+        ("exit", "the connection's process ended with status 3"),
     ] {
         assert_eq!(server.ask(word), "");
         assert_eq!(server.line(), format!("failed: {complaint}"));

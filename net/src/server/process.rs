@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid,
+    Pid, Signal, WaitOptions, WaitStatus, kill_process, set_parent_process_death_signal, waitpid,
 };
 
 use super::worker::{Arrival, serve_alone};
@@ -44,16 +44,13 @@ impl Child {
     ) -> io::Result<Self> {
         let (line, its_line) = Socket::pair(Domain::UNIX, Kind::STREAM)?;
         let pid = sys::fork(listeners, move || {
-            // It does not outlive the server, however that ends.
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            let stop = OwnedFd::from(its_line.try_clone()?);
-            let service = Arc::new(Telling {
+            let telling = Arc::new(Telling {
                 service,
                 line: its_line,
             });
-            let shutdown = Shutdown::default();
-            let remote = Arc::new(Remote::new()?);
-            serve_alone(arrival, service, limits, &shutdown, remote, Some(stop));
+            if let Err(error) = telling.serve_one(arrival, limits) {
+                telling.failed(None, &Failure::Error(error));
+            }
             Ok(())
         })?;
         Ok(Self {
@@ -70,9 +67,10 @@ impl Child {
             Ok(said) => said,
             Err(error) => return Some(Failure::Error(error)),
         };
-        let signal = self.reap();
+        let status = self.reap();
         decode(&said).or_else(|| {
-            let text = format!("the connection's process was ended by signal {}", signal?);
+            let end = end(status?)?;
+            let text = format!("the connection's process {end}");
             Some(Failure::Error(io::Error::other(text)))
         })
     }
@@ -96,16 +94,15 @@ impl Child {
         }
     }
 
-    /// Takes the process off the kernel's list, and tells which signal has
-    /// ended it, if one has. It ends its line as it exits, so that this waits
-    /// for no more than that.
-    fn reap(&mut self) -> Option<i32> {
+    /// Takes the process off the kernel's list, and tells how it has ended. It
+    /// ends its line as it exits, so that this waits for no more than that.
+    fn reap(&mut self) -> Option<WaitStatus> {
         self.reaped = true;
         loop {
             match waitpid(Some(self.pid), WaitOptions::empty()) {
                 Err(rustix::io::Errno::INTR) => {}
                 // An error means that it was reaped by somebody else.
-                ended => return ended.ok().flatten()?.1.terminating_signal(),
+                ended => return Some(ended.ok().flatten()?.1),
             }
         }
     }
@@ -120,10 +117,39 @@ impl Drop for Child {
     }
 }
 
+/// How a process has ended that said nothing, unless all went well.
+fn end(status: WaitStatus) -> Option<String> {
+    if let Some(signal) = status.terminating_signal() {
+        return Some(format!("was ended by signal {signal}"));
+    }
+    let status = status.exit_status().filter(|&status| status != 0)?;
+    Some(format!("ended with status {status}"))
+}
+
 /// In the child: the server's handler, but what fails is told on the line.
 struct Telling {
     service: Arc<dyn Service>,
     line: Socket,
+}
+
+impl Telling {
+    /// All that the child does.
+    fn serve_one(self: &Arc<Self>, arrival: Arrival, limits: Limits) -> io::Result<()> {
+        // It does not outlive the server, however that ends.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+        let stop = OwnedFd::from(self.line.try_clone()?);
+        let service: Arc<dyn Service> = Arc::clone(self) as _;
+        let remote = Arc::new(Remote::new()?);
+        serve_alone(
+            arrival,
+            service,
+            limits,
+            &Shutdown::default(),
+            remote,
+            Some(stop),
+        );
+        Ok(())
+    }
 }
 
 impl Service for Telling {
