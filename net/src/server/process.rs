@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, kill_process, set_parent_process_death_signal, waitpid,
+    Pid, Signal, WaitOptions, WaitStatus, getpid, getppid, kill_process,
+    set_parent_process_death_signal, waitpid,
 };
 
 use super::worker::{Arrival, serve_alone};
@@ -43,12 +44,13 @@ impl Child {
         listeners: &[RawFd],
     ) -> io::Result<Self> {
         let (line, its_line) = Socket::pair(Domain::UNIX, Kind::STREAM)?;
+        let server = getpid();
         let pid = sys::fork(listeners, move || {
             let telling = Arc::new(Telling {
                 service,
                 line: its_line,
             });
-            if let Err(error) = telling.serve_one(arrival, limits) {
+            if let Err(error) = telling.serve_one(arrival, limits, server) {
                 telling.failed(None, &Failure::Error(error));
             }
             Ok(())
@@ -134,9 +136,18 @@ struct Telling {
 
 impl Telling {
     /// All that the child does.
-    fn serve_one(self: &Arc<Self>, arrival: Arrival, limits: Limits) -> io::Result<()> {
-        // It does not outlive the server, however that ends.
+    fn serve_one(
+        self: &Arc<Self>,
+        arrival: Arrival,
+        limits: Limits,
+        server: Pid,
+    ) -> io::Result<()> {
+        // It does not outlive the server, however that ends. One that ended
+        // before this was said has another parent now.
         set_parent_process_death_signal(Some(Signal::KILL))?;
+        if getppid() != Some(server) {
+            return Err(io::Error::other("the server is gone"));
+        }
         let stop = OwnedFd::from(self.line.try_clone()?);
         let service: Arc<dyn Service> = Arc::clone(self) as _;
         let remote = Arc::new(Remote::new()?);
