@@ -14,6 +14,10 @@ use rustix::net::{
 
 use crate::{Addr, Socket, sys};
 
+/// As many as Linux passes with one message (`SCM_MAX_FD`, `unix(7)`), so that
+/// room for more would be wasted.
+const MOST_DESCRIPTORS: usize = 253;
+
 /// What [`Socket::recv_msg`] received.
 #[derive(Debug)]
 pub struct Message {
@@ -32,7 +36,8 @@ pub struct Message {
 
 impl Socket {
     /// `recvmsg(2)`: receives into several buffers at once (scatter), together
-    /// with up to `descriptors` descriptors that the peer passed along.
+    /// with up to `descriptors` descriptors that the peer passed along; there
+    /// are never more than 253 (`SCM_MAX_FD`).
     ///
     /// ```
     /// use std::io::{IoSlice, IoSliceMut};
@@ -59,6 +64,7 @@ impl Socket {
         buffers: &mut [IoSliceMut<'_>],
         descriptors: usize,
     ) -> io::Result<Message> {
+        let descriptors = descriptors.min(MOST_DESCRIPTORS);
         // Credentials come first where `PassCred` is on, and need room too.
         let room = rustix::cmsg_space!(ScmRights(descriptors), ScmCredentials(1));
         let mut room = vec![MaybeUninit::uninit(); room];

@@ -259,6 +259,21 @@ fn descriptors_beyond_those_asked_for_are_closed_and_it_is_said() {
 }
 
 #[test]
+fn any_number_of_descriptors_may_be_asked_for() {
+    let _alone = alone();
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::STREAM).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    // As many as the kernel passes with one message.
+    let most = [file.as_fd(); 253];
+    one.send_msg(&[IoSlice::new(b"x")], &most, None).unwrap();
+    let message = other
+        .recv_msg(&mut [IoSliceMut::new(&mut [0])], usize::MAX)
+        .unwrap();
+    assert_eq!(message.fds.len(), most.len());
+    assert!(!message.control_truncated);
+}
+
+#[test]
 fn a_backlog_of_zero_still_lets_one_in() {
     let listener = Socket::new(Domain::INET, Kind::STREAM).unwrap();
     listener.bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
