@@ -1,7 +1,8 @@
 //! What [`Socket`] sends and receives beside plain bytes: messages in several
 //! pieces, descriptors that travel with them, and urgent data.
 //!
-//! Not here: control messages other than descriptors (`SCM_RIGHTS`).
+//! Not here: control messages other than descriptors (`SCM_RIGHTS`). They are
+//! passed over.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -18,6 +19,10 @@ use crate::{Addr, Socket, sys};
 /// room for more would be wasted.
 const MOST_DESCRIPTORS: usize = 253;
 
+/// What a time of arrival takes (`SCM_TIMESTAMP`, `socket(7)`): both parts are
+/// whole words, so that nothing is between them.
+const TIMESTAMP_SPACE: usize = size_of::<libc::cmsghdr>() + size_of::<libc::timeval>();
+
 /// What [`Socket::recv_msg`] received.
 #[derive(Debug)]
 pub struct Message {
@@ -26,7 +31,8 @@ pub struct Message {
     pub bytes: usize,
     /// The datagram was longer than the buffers; the rest is lost.
     pub truncated: bool,
-    /// There were more descriptors than asked for; the others are closed.
+    /// Something that came beside the bytes did not fit: mostly more
+    /// descriptors than asked for, of which the others are closed.
     pub control_truncated: bool,
     /// The descriptors that came with it, each close-on-exec.
     pub fds: Vec<OwnedFd>,
@@ -65,8 +71,9 @@ impl Socket {
         descriptors: usize,
     ) -> io::Result<Message> {
         let descriptors = descriptors.min(MOST_DESCRIPTORS);
-        // Credentials come first where `PassCred` is on, and need room too.
-        let room = rustix::cmsg_space!(ScmRights(descriptors), ScmCredentials(1));
+        // A time and credentials come first where `Timestamp` and `PassCred`
+        // are on, and need room too.
+        let room = rustix::cmsg_space!(ScmRights(descriptors), ScmCredentials(1)) + TIMESTAMP_SPACE;
         let mut room = vec![MaybeUninit::uninit(); room];
         let mut control = RecvAncillaryBuffer::new(&mut room);
         let received = recvmsg(&self.fd, buffers, &mut control, RecvFlags::CMSG_CLOEXEC)?;

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, IoSlice, IoSliceMut, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use common::{alone, over_each_connection, over_each_family};
-use hythe_net::option::{DomainOf, KindOf, PassCred, ProtocolOf};
+use hythe_net::option::{DomainOf, KindOf, PassCred, ProtocolOf, Timestamp};
 use hythe_net::{
     Addr, Domain, How, Kind, More, ServerOptions, Socket, TimedSocket, create_server,
     create_server_with, dial,
@@ -271,6 +271,24 @@ fn any_number_of_descriptors_may_be_asked_for() {
         .unwrap();
     assert_eq!(message.fds.len(), most.len());
     assert!(!message.control_truncated);
+}
+
+#[test]
+fn what_the_kernel_adds_takes_no_room_from_descriptors() {
+    let _alone = alone();
+    let (one, other) = Socket::pair(Domain::UNIX, Kind::DATAGRAM).unwrap();
+    other.set(PassCred(true)).unwrap();
+    other.set(Timestamp(true)).unwrap();
+    let file = tempfile::tempfile().unwrap();
+    for count in [1, 2, 0] {
+        let passed = vec![file.as_fd(); count];
+        one.send_msg(&[IoSlice::new(b"x")], &passed, None).unwrap();
+        let message = other
+            .recv_msg(&mut [IoSliceMut::new(&mut [0])], count)
+            .unwrap();
+        assert_eq!(message.fds.len(), count);
+        assert!(!message.control_truncated);
+    }
 }
 
 #[test]
