@@ -260,6 +260,7 @@ fn a_value_the_kernel_can_not_be_told_is_refused_and_not_cut() {
         socket.set(SendBuffer(u32::MAX)),
         socket.set(KeepIdle(Duration::MAX)),
         socket.set(RecvTimeout(Some(Duration::ZERO))),
+        socket.set(Linger2(Some(Duration::ZERO))),
     ];
     for error in errors {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);

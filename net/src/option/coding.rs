@@ -184,6 +184,8 @@ impl Coding<Option<Duration>> for SecondsOrNone {
 impl Encoding<Option<Duration>> for SecondsOrNone {
     fn encode(value: &Option<Duration>) -> Option<Encoded> {
         match value {
+            // It would mean the opposite, the system's default.
+            Some(Duration::ZERO) => None,
             Some(value) => Seconds::encode(value),
             None => Encoded::int(-1),
         }

@@ -202,7 +202,8 @@ options! {
     /// low values keep what is sent fresh, for streams that can skip.
     NotSentLowWater(u32 as Unsigned) = IPPROTO_TCP, TCP_NOTSENT_LOWAT, ReadWrite, Tcp;
     /// How long a closed connection waits for the peer to end its half too, in
-    /// whole seconds; off doesn't wait.
+    /// whole seconds; off doesn't wait, and zero, which the kernel takes for its
+    /// own default, is refused.
     Linger2(Option<Duration> as SecondsOrNone) = IPPROTO_TCP, TCP_LINGER2, ReadWrite, Tcp;
     /// The most bytes the peer is told it may send ahead, 0 for no bound; for
     /// receivers short of memory.
