@@ -18,6 +18,11 @@ use crate::sys::{self, FdSet};
 /// The kernel's answer has three words: readable, writable, urgent. An error
 /// or a hang-up reads as the first two. To name them as the other
 /// multiplexers do, those who are ready are put to `poll(2)` once more.
+///
+/// Hence, unlike with the others, who asks for [`Interest::PRIORITY`] alone is
+/// not told of an error or a hang-up: the third word does not cover them, and
+/// to ask for the first would report plain data, which nobody wants, again and
+/// again. Ask for [`Interest::READ`] too.
 #[derive(Debug, Default)]
 pub struct Select {
     registry: Registry,
