@@ -179,14 +179,18 @@ impl Running {
 
     /// The processes it has started that the kernel still lists.
     fn children(&self) -> usize {
+        self.processes().len()
+    }
+
+    fn processes(&self) -> Vec<String> {
         let pid = self.process.id();
         let path = format!("/proc/{pid}/task/{pid}/children");
-        fs::read_to_string(path).unwrap().split_whitespace().count()
+        let list = fs::read_to_string(path).unwrap();
+        list.split_whitespace().map(Into::into).collect()
     }
 
     fn descriptors(&self) -> usize {
-        let path = format!("/proc/{}/fd", self.process.id());
-        fs::read_dir(path).unwrap().count()
+        descriptors(&self.process.id().to_string())
     }
 
     fn ask_to_stop(&mut self) {
@@ -197,6 +201,10 @@ impl Running {
         self.ask_to_stop();
         assert!(self.process.wait().unwrap().success());
     }
+}
+
+fn descriptors(process: &str) -> usize {
+    fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
 }
 
 fn rest(client: &mut TcpStream) -> String {
@@ -333,6 +341,24 @@ fn no_child_outlives_a_server_that_is_killed(address: &str) {
     server.process.wait().unwrap();
 }
 
+fn each_process_has_its_own_descriptors_however_many_there_are(address: &str) {
+    let server = Running::start(address);
+    let clients: Vec<_> = (0..20).map(|_| begun(&server, "inside")).collect();
+    let counts: Vec<_> = server
+        .processes()
+        .iter()
+        .map(|pid| descriptors(pid))
+        .collect();
+    assert_eq!(counts, vec![counts[0]; clients.len()]);
+    drop(clients);
+    server.stop();
+}
+
+/// Tests with their names.
+macro_rules! named {
+    ($($test:ident),* $(,)?) => { vec![$((stringify!($test), $test as fn(&str))),*] };
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, serving, address, clients] = &arguments[..]
@@ -346,43 +372,23 @@ fn main() {
     }
     // A thousand clients need as many descriptors.
     hythe_net::raise_descriptor_limit().unwrap();
-    type Test = fn(&str);
-    let tests: [(&str, Test); 8] = [
-        (
-            "a_thousand_clients_get_their_own_bytes_and_leave_no_process",
-            a_thousand_clients_get_their_own_bytes_and_leave_no_process,
-        ),
-        (
-            "errors_panics_and_crashes_are_reported_and_end_their_own_connection_only",
-            errors_panics_and_crashes_are_reported_and_end_their_own_connection_only,
-        ),
-        ("the_pool_works_in_a_child", the_pool_works_in_a_child),
-        (
-            "peers_that_are_not_verified_are_closed_without_a_process",
-            peers_that_are_not_verified_are_closed_without_a_process,
-        ),
-        (
-            "beyond_the_limits_clients_are_told_so_until_somebody_leaves",
-            beyond_the_limits_clients_are_told_so_until_somebody_leaves,
-        ),
-        (
-            "a_stop_ends_idle_connections_and_lets_replies_finish",
-            a_stop_ends_idle_connections_and_lets_replies_finish,
-        ),
-        (
-            "what_takes_longer_than_the_drain_is_ended",
-            what_takes_longer_than_the_drain_is_ended,
-        ),
-        (
-            "no_child_outlives_a_server_that_is_killed",
-            no_child_outlives_a_server_that_is_killed,
-        ),
+    let tests = named![
+        a_thousand_clients_get_their_own_bytes_and_leave_no_process,
+        errors_panics_and_crashes_are_reported_and_end_their_own_connection_only,
+        the_pool_works_in_a_child,
+        peers_that_are_not_verified_are_closed_without_a_process,
+        beyond_the_limits_clients_are_told_so_until_somebody_leaves,
+        a_stop_ends_idle_connections_and_lets_replies_finish,
+        what_takes_longer_than_the_drain_is_ended,
+        no_child_outlives_a_server_that_is_killed,
+        each_process_has_its_own_descriptors_however_many_there_are,
     ];
+    let count = tests.len();
     let folder = tempfile::tempdir().unwrap();
     for (number, (name, test)) in tests.into_iter().enumerate() {
         println!("test {name} ...");
         test("127.0.0.1:0");
         test(&format!("unix:{}/{number}", folder.path().display()));
     }
-    println!("test result: ok. {} passed", tests.len());
+    println!("test result: ok. {} passed", count);
 }

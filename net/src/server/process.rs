@@ -4,9 +4,12 @@
 //! The server ends its direction to say that it stops; the child says on the
 //! other why its handler failed, and when the child is gone, the line ends.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +26,52 @@ use crate::{Addr, Domain, Input, Kind, More, Patience, Socket, Stream, sys};
 /// A process that serves one connection, ended when this is dropped.
 pub(super) struct Child {
     pid: Pid,
-    line: Socket,
+    line: Line,
     reaped: bool,
+}
+
+/// The descriptors that are the server's alone, which its processes close: its
+/// listeners, what stops it, and all lines. An address that is held by whoever
+/// is still busy could not be listened on again, and of the many lines each
+/// process would need its share of the limit.
+///
+/// What wakes the server's reactor is not among them: a handler that knows the
+/// server's [`Shutdown`] writes there, and must not write to whatever has its
+/// number next.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Rc<RefCell<BTreeSet<RawFd>>>);
+
+impl FromIterator<RawFd> for Kept {
+    fn from_iter<I: IntoIterator<Item = RawFd>>(descriptors: I) -> Self {
+        Self(Rc::new(RefCell::new(descriptors.into_iter().collect())))
+    }
+}
+
+/// The server's end of a line, kept from other processes while it is open.
+struct Line {
+    stream: Stream,
+    kept: Kept,
+}
+
+impl Line {
+    fn new(socket: Socket, kept: Kept) -> io::Result<Self> {
+        let stream = Stream::new(socket)?;
+        stream.set_patience(PATIENCE);
+        let line = Self { stream, kept };
+        line.kept.0.borrow_mut().insert(line.number());
+        Ok(line)
+    }
+
+    fn number(&self) -> RawFd {
+        self.stream.socket().as_fd().as_raw_fd()
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let number = self.number();
+        self.kept.0.borrow_mut().remove(&number);
+    }
 }
 
 /// Nobody hurries a child: its own limits end it.
@@ -34,18 +81,18 @@ const PATIENCE: Patience = Patience {
 };
 
 impl Child {
-    /// Starts a process that serves `arrival` and inherits all but `listeners`:
-    /// an address that is held by whoever is still busy could not be listened
-    /// on again.
+    /// Starts a process that serves `arrival` and inherits all but what is
+    /// `kept` from it.
     pub(super) fn start(
         arrival: Arrival,
         service: Arc<dyn Service>,
         limits: Limits,
-        listeners: &[RawFd],
+        kept: &Kept,
     ) -> io::Result<Self> {
         let (line, its_line) = Socket::pair(Domain::UNIX, Kind::STREAM)?;
+        let line = Line::new(line, kept.clone())?;
         let server = getpid();
-        let pid = sys::fork(listeners, move || {
+        let pid = sys::fork(kept.0.borrow().iter().copied(), move || {
             let telling = Arc::new(Telling {
                 service,
                 line: its_line,
@@ -79,8 +126,7 @@ impl Child {
 
     /// All that the child says, to the end.
     async fn listen(&self) -> io::Result<Vec<u8>> {
-        let line = Stream::new(self.line.try_clone()?)?;
-        line.set_patience(PATIENCE);
+        let line = &self.line.stream;
         let mut said = Vec::new();
         let mut told = false;
         loop {

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use futures_lite::FutureExt as _;
 
 use super::descriptors::Reserve;
 use super::gate::{Denied, Gate, Place};
-use super::process::Child;
+use super::process::{Child, Kept};
 use super::{Connection, Failure, Full, Limits, Model, MuxKind, Service, Shutdown, SocketFile};
 use crate::mux::{Interest, Ready};
 use crate::option::NoDelay;
@@ -75,9 +75,11 @@ impl Worker {
             limits,
             shutdown: &shutdown,
             slots: Gate::new(model.slots(), usize::MAX),
-            listening: listeners
+            kept: listeners
                 .iter()
-                .map(|(socket, _)| socket.as_fd().as_raw_fd())
+                .map(|(socket, _)| socket.as_fd())
+                .chain(stop_on.as_ref().map(OwnedFd::as_fd))
+                .map(|fd| fd.as_raw_fd())
                 .collect(),
             refusals: Gate::new(REFUSALS, usize::MAX),
             reserve: Reserve::now(),
@@ -126,8 +128,8 @@ struct Crew<'a> {
     shutdown: &'a Shutdown,
     /// Handlers of this worker at work.
     slots: Arc<Gate>,
-    /// The listeners, which processes for connections do not inherit.
-    listening: Vec<RawFd>,
+    /// What processes for connections do not inherit.
+    kept: Kept,
     refusals: Arc<Gate>,
     reserve: Reserve,
     /// The reserve under what the multiplexer can watch. Who comes there is
@@ -299,7 +301,7 @@ impl Crew<'_> {
     fn start_process(&self, service: Arc<dyn Service>, mut arrival: Arrival, slot: Place) {
         let place = arrival.place.take();
         let peer = arrival.peer.clone();
-        match Child::start(arrival, Arc::clone(&service), self.limits, &self.listening) {
+        match Child::start(arrival, Arc::clone(&service), self.limits, &self.kept) {
             Ok(child) => reactor::spawn(async move {
                 if let Some(failure) = child.ended().await {
                     service.failed(Some(&peer), &failure);

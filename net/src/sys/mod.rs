@@ -210,7 +210,7 @@ pub(crate) fn epoll_control(
 /// It refuses where the process has other threads. They are not copied, but the
 /// locks they hold are, and stay locked in the child for ever.
 pub(crate) fn fork(
-    close: &[RawFd],
+    close: impl IntoIterator<Item = RawFd>,
     child: impl FnOnce() -> io::Result<()>,
 ) -> io::Result<rustix::process::Pid> {
     only_thread()?;
@@ -236,7 +236,7 @@ pub(crate) fn fork(
     for fd in close {
         // SAFETY: who owns them is of the parent's code. None of that runs in
         // the copy any more, for this function does not return there.
-        unsafe { libc::close(*fd) };
+        unsafe { libc::close(fd) };
     }
     let done = catch_unwind(AssertUnwindSafe(child));
     let status = c_int::from(!matches!(done, Ok(Ok(()))));
