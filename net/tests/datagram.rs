@@ -7,17 +7,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use common::{FOREVER, MUXES, alone, until};
+use hythe_net::reactor::sleep;
 use hythe_net::{Addr, Datagram, DatagramServer, Failure, Kind, Limits, MuxKind, Shutdown, Socket};
 
 /// What went wrong on purpose, as servers reported it.
 static COMPLAINTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether slow handlers may come to an end.
+static GO: AtomicBool = AtomicBool::new(false);
 
 /// Echoes, or fails as it is told to.
 async fn moody(datagram: Datagram) -> io::Result<()> {
@@ -27,6 +31,13 @@ async fn moody(datagram: Datagram) -> io::Result<()> {
         b"never" => {
             RUNNING.fetch_add(1, Ordering::SeqCst);
             pending().await
+        }
+        b"slow" => {
+            RUNNING.fetch_add(1, Ordering::SeqCst);
+            while !GO.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(1)).await;
+            }
+            datagram.reply(b"at last").await
         }
         bytes => datagram.reply(bytes).await,
     }
@@ -85,11 +96,27 @@ struct Client(std::net::UdpSocket);
 
 impl Client {
     fn echoes(&self, bytes: &[u8]) -> bool {
-        let mut answer = vec![0; bytes.len() + 1];
         self.0.send(bytes).unwrap();
+        self.hears(bytes)
+    }
+
+    fn hears(&self, bytes: &[u8]) -> bool {
+        let mut answer = vec![0; bytes.len() + 1];
         let count = self.0.recv(&mut answer).unwrap();
         answer[..count] == *bytes
     }
+
+    /// Asks for what takes until `GO`, and returns once `count` of such run.
+    fn asks_slowly(&self, count: usize) {
+        self.0.send(b"slow").unwrap();
+        until("it runs", || RUNNING.load(Ordering::SeqCst) == count);
+    }
+}
+
+/// Before a test that counts who runs.
+fn reset() {
+    RUNNING.store(0, Ordering::SeqCst);
+    GO.store(false, Ordering::SeqCst);
 }
 
 fn on_each_server(limits: Limits, test: impl Fn(Running, &Path)) {
@@ -112,8 +139,13 @@ fn on_each_server(limits: Limits, test: impl Fn(Running, &Path)) {
 fn each_datagram_is_answered_whole_to_its_sender() {
     on_each_server(Limits::default(), |server, folder| {
         let clients: Vec<_> = (0..50).map(|_| server.client(folder)).collect();
-        for (number, client) in clients.iter().enumerate() {
-            assert!(client.echoes(format!("client {number}").as_bytes()));
+        // All at once, and each hears its own in order.
+        let rounds = || (0..clients.len() * 2).map(|number| format!("datagram {number}"));
+        for (client, text) in clients.iter().cycle().zip(rounds()) {
+            client.0.send(text.as_bytes()).unwrap();
+        }
+        for (client, text) in clients.iter().cycle().zip(rounds()) {
+            assert!(client.hears(text.as_bytes()));
         }
         // An empty one is a datagram, too; and so is the longest that UDP has.
         assert!(clients[0].echoes(b""));
@@ -150,7 +182,7 @@ fn beyond_the_limit_datagrams_wait_and_a_stop_ends_what_never_does() {
         ..Limits::default()
     };
     on_each_server(limits, |server, folder| {
-        RUNNING.store(0, Ordering::SeqCst);
+        reset();
         let client = server.client(folder);
         for _ in 0..2 {
             client.0.send(b"never").unwrap();
@@ -160,6 +192,66 @@ fn beyond_the_limit_datagrams_wait_and_a_stop_ends_what_never_does() {
         drop(client);
         server.stop();
         assert_eq!(RUNNING.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn slow_handlers_hold_up_nobody() {
+    on_each_server(Limits::default(), |server, folder| {
+        reset();
+        let slow: Vec<_> = (1..=10)
+            .map(|count| {
+                let client = server.client(folder);
+                client.asks_slowly(count);
+                client
+            })
+            .collect();
+        assert!(server.client(folder).echoes(b"hello"));
+        GO.store(true, Ordering::SeqCst);
+        assert!(slow.iter().all(|client| client.hears(b"at last")));
+        drop(slow);
+        server.stop();
+    });
+}
+
+#[test]
+fn what_waited_at_the_limit_is_answered_once_there_is_a_place() {
+    let limits = Limits {
+        max: 2,
+        ..Limits::default()
+    };
+    on_each_server(limits, |server, folder| {
+        reset();
+        let slow = [1, 2].map(|count| {
+            let client = server.client(folder);
+            client.asks_slowly(count);
+            client
+        });
+        let waiting = [(); 5].map(|()| server.client(folder));
+        for client in &waiting {
+            client.0.send(b"slow").unwrap();
+        }
+        assert_eq!(RUNNING.load(Ordering::SeqCst), 2);
+        GO.store(true, Ordering::SeqCst);
+        for client in slow.iter().chain(&waiting) {
+            assert!(client.hears(b"at last"));
+        }
+        drop((slow, waiting));
+        server.stop();
+    });
+}
+
+#[test]
+fn a_reply_under_way_is_finished_after_a_stop() {
+    on_each_server(Limits::default(), |server, folder| {
+        reset();
+        let client = server.client(folder);
+        client.asks_slowly(1);
+        server.shutdown.stop();
+        GO.store(true, Ordering::SeqCst);
+        assert!(client.hears(b"at last"));
+        drop(client);
+        server.stop();
     });
 }
 
