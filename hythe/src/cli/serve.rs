@@ -192,7 +192,7 @@ enum ModelName {
     Sequential,
     /// A thread per connection
     Threads,
-    /// A process per connection
+    /// A process per connection, each with the budgets that otherwise all share
     Forks,
     /// One event loop
     Events,
