@@ -44,6 +44,8 @@ fn the_table_names_level_type_and_default_and_fits_a_hundred_columns() {
         ]
     );
     assert!(table.contains("\n    Sends small pieces at once"));
+    assert!(table.ends_with("read from a new socket: inet stream, where no other is named.\n"));
+    assert!(table.contains("(Read from: unix stream.)"));
     for line in table.lines() {
         assert!(line.len() <= 100, "{line}");
         // Columns never run into each other.
@@ -64,15 +66,38 @@ fn json_has_every_option_of_the_table() {
     assert_eq!(names(&rows), expected);
     for row in &rows {
         let fields = row.as_object().unwrap();
-        assert_eq!(fields.len(), 8, "{row}");
+        assert_eq!(fields.len(), 10, "{row}");
         assert_eq!(row["numbers"].as_array().unwrap().len(), 2, "{row}");
         for field in ["level", "name", "type", "value", "access", "about"] {
             assert!(!row[field].as_str().unwrap().is_empty(), "{row}");
         }
         // What can't be read has no default, and neither has an unknown path.
         let none = row["access"] == "write-only" || row["name"] == "IP_MTU";
-        assert_eq!(row["default"].is_null(), none, "{row}");
+        assert_eq!(row["default_text"].is_null(), none, "{row}");
+        assert_eq!(row["socket"].is_null(), none, "{row}");
+        assert!(!none || row["default"].is_null(), "{row}");
     }
+}
+
+#[test]
+fn json_defaults_are_typed_and_tell_their_socket() {
+    let rows = json(&[]);
+    let find = |name| rows.iter().find(|row| row["name"] == name).unwrap();
+    for (name, default, socket) in [
+        ("TCP_NODELAY", Value::from(false), "inet stream"),
+        ("TCP_NOTSENT_LOWAT", Value::from(0), "inet stream"),
+        ("SO_LINGER", Value::Null, "inet stream"),
+        ("SO_PEERCRED", Value::Null, "unix stream"),
+        ("IP_MULTICAST_TTL", Value::from(1), "inet datagram"),
+        ("IPV6_MULTICAST_LOOP", Value::from(true), "inet6 datagram"),
+    ] {
+        assert_eq!(find(name)["default"], default, "{name}");
+        assert_eq!(find(name)["socket"], socket, "{name}");
+    }
+    let choice = find("TCP_NOTSENT_LOWAT")["about"].as_str().unwrap();
+    assert!(choice.contains("0 for the system's choice"), "{choice}");
+    assert!(find("TCP_KEEPIDLE")["default"].is_u64());
+    assert!(find("TCP_CONGESTION")["default"].is_string());
 }
 
 #[test]
@@ -87,8 +112,11 @@ fn defaults_are_those_of_this_machine() {
         ("IP_TTL", "ip_default_ttl"),
     ] {
         let set = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{file}")).unwrap();
-        let shown = find(name)["default"].as_str().unwrap();
-        assert_eq!(shown.trim_end_matches(" s"), set.trim(), "{name}");
+        let default = &find(name)["default"];
+        let default = default
+            .as_str()
+            .map_or_else(|| default.to_string(), str::to_owned);
+        assert_eq!(default, set.trim(), "{name}");
     }
 }
 

@@ -289,7 +289,17 @@ fn the_table_reads_each_option_from_the_sockets_it_names() {
                 line.name
             );
             match line.read.map(|read| read(&socket)) {
-                Some(Ok(text)) => assert!(!text.is_empty(), "{}", line.name),
+                Some(Ok(Reading { value, text })) => {
+                    assert!(!text.is_empty(), "{}", line.name);
+                    let fits = match line.value {
+                        "bool" => matches!(value, Value::Bool(_)),
+                        "u32" | "c_int" => matches!(value, Value::Number(_)),
+                        "Duration" => matches!(value, Value::Time(_)),
+                        "Option<Duration>" => matches!(value, Value::None | Value::Time(_)),
+                        _ => matches!(value, Value::None | Value::Text(_)),
+                    };
+                    assert!(fits, "{}: {value:?}", line.name);
+                }
                 // There is no path yet, so nothing is known of it.
                 Some(Err(error)) => assert_eq!(line.name, "IP_MTU", "{error}"),
                 None => {}

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use hythe_net::option::{Access, Description, TABLE};
+use hythe_net::option::{Access, Description, Reading, TABLE, Value};
 use hythe_net::{Domain, Kind, Socket};
 use serde::Serialize;
 
@@ -27,7 +27,7 @@ pub(super) struct Args {
     #[arg(long, env = "HYTHE_KIND", value_name = "KIND")]
     kind: Option<KindName>,
 
-    /// As JSON: an array with an object for each option
+    /// As JSON: an array with an object for each option; times in seconds
     #[arg(long, env = "HYTHE_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
@@ -65,8 +65,12 @@ struct Row {
     type_name: &'static str,
     value: &'static str,
     access: &'static str,
-    /// What a new socket has; nothing where it can't be read.
-    default: Option<String>,
+    /// What a new socket has; null also where that is nothing.
+    default: serde_json::Value,
+    /// The same for people; null only where it can't be read.
+    default_text: Option<String>,
+    /// The socket it was read from: domain and kind.
+    socket: Option<String>,
     about: &'static str,
 }
 
@@ -75,9 +79,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let rows: Vec<Row> = TABLE
         .iter()
         .filter_map(|option| {
-            let includes = |(domain, kind, _): &&_| option.sockets.include(*domain, *kind);
-            let (_, _, socket) = sockets.iter().find(includes)?;
-            Some(Row::new(option, socket))
+            let includes = |opened: &&Opened| option.sockets.include(opened.domain, opened.kind);
+            Some(Row::new(option, sockets.iter().find(includes)?))
         })
         .collect();
     let text = if args.json {
@@ -99,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 /// A new socket of each family and kind that was asked for; without a kind, of
 /// the two that every family has. One at least: else why there is none.
-fn open(args: &Args) -> Result<Vec<(Domain, Kind, Socket)>, Failure> {
+fn open(args: &Args) -> Result<Vec<Opened>, Failure> {
     let domains = match args.domain {
         Some(domain) => vec![domain],
         None => DomainName::value_variants().to_vec(),
@@ -113,7 +116,7 @@ fn open(args: &Args) -> Result<Vec<(Domain, Kind, Socket)>, Failure> {
     for domain in domains {
         for &kind in &kinds {
             match domain.open(kind) {
-                Ok((domain, kind, socket)) => sockets.push((domain, kind, socket)),
+                Ok(opened) => sockets.push(opened),
                 Err(error) => refused = Some((domain, kind, error)),
             }
         }
@@ -129,8 +132,18 @@ fn open(args: &Args) -> Result<Vec<(Domain, Kind, Socket)>, Failure> {
     }
 }
 
+/// A new socket, to read defaults from.
+struct Opened {
+    /// Domain and kind, as they are typed.
+    name: String,
+    domain: Domain,
+    kind: Kind,
+    socket: Socket,
+}
+
 impl DomainName {
-    fn open(self, kind: KindName) -> io::Result<(Domain, Kind, Socket)> {
+    fn open(self, kind: KindName) -> io::Result<Opened> {
+        let name = format!("{} {}", shown(self), shown(kind));
         let domain = match self {
             Self::Inet => Domain::INET,
             Self::Inet6 => Domain::INET6,
@@ -145,7 +158,12 @@ impl DomainName {
         // Only raw Internet sockets have no protocol of their own.
         let raw = kind == Kind::RAW && self != Self::Unix;
         let protocol = if raw { IPPROTO_RAW } else { 0 };
-        Ok((domain, kind, Socket::with_protocol(domain, kind, protocol)?))
+        Ok(Opened {
+            name,
+            domain,
+            kind,
+            socket: Socket::with_protocol(domain, kind, protocol)?,
+        })
     }
 }
 
@@ -160,7 +178,13 @@ fn shown(name: impl ValueEnum) -> String {
 }
 
 impl Row {
-    fn new(option: &Description, socket: &Socket) -> Self {
+    fn new(option: &Description, opened: &Opened) -> Self {
+        let found = option.read.and_then(|read| read(&opened.socket).ok());
+        let socket = found.as_ref().map(|_| opened.name.clone());
+        let (value, default_text) = match found {
+            Some(Reading { value, text }) => (value, Some(text)),
+            None => (Value::None, None),
+        };
         Self {
             level: option.level,
             name: option.name,
@@ -172,24 +196,54 @@ impl Row {
                 Access::ReadOnly => "read-only",
                 Access::WriteOnly => "write-only",
             },
-            default: option.read.and_then(|read| read(socket).ok()),
+            default: json(value),
+            default_text,
+            socket,
             about: option.about,
         }
     }
 }
 
-/// A line for each option, and below it the sentence, indented.
+/// Times are in seconds, whatever the option counts in.
+fn json(value: Value) -> serde_json::Value {
+    match value {
+        Value::None => serde_json::Value::Null,
+        Value::Bool(on) => on.into(),
+        Value::Number(number) => number.into(),
+        // Whole seconds, as most are, are shown as such.
+        Value::Time(time) if time.subsec_nanos() == 0 => time.as_secs().into(),
+        Value::Time(time) => time.as_secs_f64().into(),
+        Value::Text(text) => text.into(),
+    }
+}
+
+/// A line for each option, and below it the sentence, indented; last, which
+/// socket the defaults are of. Where it is another, the sentence says so.
 fn table(rows: &[Row]) -> String {
+    let usual = rows.iter().find_map(|row| row.socket.as_deref());
     let mut text = line("LEVEL", "NAME", "TYPE", "ACCESS", "DEFAULT");
     for row in rows {
         let Row { level, name, .. } = row;
         let type_name = format!("{}({})", row.type_name, row.value);
-        let default = row.default.as_deref().unwrap_or("-");
+        let default = row.default_text.as_deref().unwrap_or("-");
         text += &line(level, name, &type_name, row.access, default);
-        for piece in wrap(row.about, WIDTH - INDENT.len()) {
+        let mut about = row.about.to_owned();
+        if let Some(socket) = row.socket.as_deref()
+            && Some(socket) != usual
+        {
+            write!(about, " (Read from: {socket}.)").ok();
+        }
+        for piece in wrap(&about, WIDTH - INDENT.len()) {
             // Writing to a string can't fail.
             writeln!(text, "{INDENT}{piece}").ok();
         }
+    }
+    if let Some(usual) = usual {
+        writeln!(
+            text,
+            "Defaults are read from a new socket: {usual}, where no other is named."
+        )
+        .ok();
     }
     text
 }

@@ -8,7 +8,7 @@ use std::ffi::{c_int, c_uint};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::value::{Credentials, Membership, Membership6, MtuDiscovery, TcpInfo};
+use super::value::{Credentials, Membership, Membership6, MtuDiscovery, TcpInfo, Value};
 
 /// The widest option value of the table, in bytes: `struct tcp_info`, which
 /// grows at its end with each kernel; what is beyond is left out.
@@ -58,6 +58,10 @@ pub(super) trait Coding<T> {
     fn decode(bytes: &[u8]) -> Option<T>;
     /// As people read it.
     fn text(value: &T) -> String;
+    /// As programs do.
+    fn value(value: &T) -> Value {
+        Value::Text(Self::text(value))
+    }
 }
 
 /// A layout of `T` that can be set.
@@ -84,6 +88,9 @@ impl Coding<c_int> for Signed {
     fn text(value: &c_int) -> String {
         value.to_string()
     }
+    fn value(value: &c_int) -> Value {
+        Value::Number((*value).into())
+    }
 }
 
 impl Encoding<c_int> for Signed {
@@ -101,6 +108,9 @@ impl Coding<u32> for Number {
     }
     fn text(value: &u32) -> String {
         value.to_string()
+    }
+    fn value(value: &u32) -> Value {
+        Value::Number((*value).into())
     }
 }
 
@@ -123,6 +133,9 @@ impl Coding<u32> for Unsigned {
             value => value.to_string(),
         }
     }
+    fn value(value: &u32) -> Value {
+        Value::Number((*value).into())
+    }
 }
 
 impl Encoding<u32> for Unsigned {
@@ -140,6 +153,9 @@ impl Coding<bool> for Flag {
     }
     fn text(value: &bool) -> String {
         if *value { "on" } else { "off" }.into()
+    }
+    fn value(value: &bool) -> Value {
+        Value::Bool(*value)
     }
 }
 
@@ -160,6 +176,9 @@ impl Coding<Duration> for Seconds {
     fn text(value: &Duration) -> String {
         format!("{} s", value.as_secs())
     }
+    fn value(value: &Duration) -> Value {
+        Value::Time(*value)
+    }
 }
 
 impl Encoding<Duration> for Seconds {
@@ -178,6 +197,9 @@ impl Coding<Option<Duration>> for SecondsOrNone {
     }
     fn text(value: &Option<Duration>) -> String {
         optional(value.as_ref().map(Seconds::text))
+    }
+    fn value(value: &Option<Duration>) -> Value {
+        Value::from(*value)
     }
 }
 
@@ -202,6 +224,9 @@ impl Coding<Duration> for Millis {
     fn text(value: &Duration) -> String {
         format!("{} ms", value.as_millis())
     }
+    fn value(value: &Duration) -> Value {
+        Value::Time(*value)
+    }
 }
 
 impl Encoding<Duration> for Millis {
@@ -219,6 +244,9 @@ impl Coding<Duration> for Micros {
     }
     fn text(value: &Duration) -> String {
         format!("{} us", value.as_micros())
+    }
+    fn value(value: &Duration) -> Value {
+        Value::Time(*value)
     }
 }
 
@@ -239,6 +267,9 @@ impl Coding<Option<Duration>> for LingerTime {
     }
     fn text(value: &Option<Duration>) -> String {
         optional(value.as_ref().map(Seconds::text))
+    }
+    fn value(value: &Option<Duration>) -> Value {
+        Value::from(*value)
     }
 }
 
@@ -264,6 +295,9 @@ impl Coding<Option<Duration>> for Timeval {
     }
     fn text(value: &Option<Duration>) -> String {
         optional(value.map(|time| format!("{} ms", time.as_millis())))
+    }
+    fn value(value: &Option<Duration>) -> Value {
+        Value::from(*value)
     }
 }
 
@@ -294,6 +328,13 @@ impl Coding<String> for Name {
             "none".into()
         } else {
             value.clone()
+        }
+    }
+    fn value(value: &String) -> Value {
+        if value.is_empty() {
+            Value::None
+        } else {
+            Value::Text(value.clone())
         }
     }
 }
@@ -387,6 +428,16 @@ impl Coding<Credentials> for Ucred {
                 let (process, user, group) = (number(process), number(user), number(group));
                 format!("process {process}, user {user}, group {group}")
             }
+        }
+    }
+    fn value(value: &Credentials) -> Value {
+        match value {
+            Credentials {
+                process: None,
+                user: None,
+                group: None,
+            } => Value::None,
+            _ => Value::Text(Self::text(value)),
         }
     }
 }

@@ -34,12 +34,13 @@
 //! they will be asked for, as `hythe sockopts`:
 //!
 //! ```
-//! use hythe_net::{Domain, Kind, Socket, option::TABLE};
+//! use hythe_net::{Domain, Kind, Socket, option::{Reading, TABLE, Value}};
 //! # fn main() -> std::io::Result<()> {
 //! let socket = Socket::new(Domain::INET, Kind::STREAM)?;
 //! let option = TABLE.iter().find(|option| option.name == "TCP_NODELAY");
 //! let read = option.and_then(|option| option.read);
-//! assert_eq!(read.map(|read| read(&socket)).transpose()?.as_deref(), Some("off"));
+//! let found = read.map(|read| read(&socket)).transpose()?;
+//! assert_eq!(found, Some(Reading { value: Value::Bool(false), text: "off".into() }));
 //! # Ok(()) }
 //! ```
 //!
@@ -56,7 +57,7 @@ use std::io;
 pub use coding::Encoded;
 pub(crate) use coding::WIDEST;
 pub use table::*;
-pub use value::{Credentials, Membership, Membership6, MtuDiscovery, TcpInfo};
+pub use value::{Credentials, Membership, Membership6, MtuDiscovery, TcpInfo, Value};
 
 use crate::{Domain, Kind, Socket};
 
@@ -102,8 +103,17 @@ pub struct Description {
     pub sockets: Sockets,
     /// What it does and when to use it.
     pub about: &'static str,
-    /// Reads it from a socket, as text; `None` where it can only be set.
-    pub read: Option<fn(&Socket) -> io::Result<String>>,
+    /// Reads it from a socket; `None` where it can only be set.
+    pub read: Option<fn(&Socket) -> io::Result<Reading>>,
+}
+
+/// What a socket has for an option of the [`TABLE`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// For programs.
+    pub value: Value,
+    /// For people: with the unit, and words where numbers say little.
+    pub text: String,
 }
 
 /// What can be done with an option.

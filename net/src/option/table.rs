@@ -12,7 +12,7 @@ use super::coding::{
     Mreq, Mreq6, Name, Number, Seconds, SecondsOrNone, Signed, Timeval, Ucred, Unsigned,
 };
 use super::value::{Credentials, Membership, Membership6, MtuDiscovery, TcpInfo};
-use super::{Access, Description, Encoded, Readable, Settable, SocketOption, Sockets};
+use super::{Access, Description, Encoded, Readable, Reading, Settable, SocketOption, Sockets};
 
 macro_rules! options {
     ($(
@@ -72,7 +72,13 @@ macro_rules! options {
     };
     (@text WriteOnly $name:ident as $coding:ident) => { None };
     (@text $access:ident $name:ident as $coding:ident) => {
-        Some(|socket| Ok($coding::text(&socket.get::<$name>()?.0)))
+        Some(|socket| {
+            let value = socket.get::<$name>()?.0;
+            Ok(Reading {
+                value: $coding::value(&value),
+                text: $coding::text(&value),
+            })
+        })
     };
 }
 
@@ -198,8 +204,9 @@ options! {
     /// What the kernel knows of a connection: its state, round trip, losses and
     /// windows; for diagnosis.
     Info(TcpInfo as InfoLayout) = IPPROTO_TCP, TCP_INFO, ReadOnly, Tcp;
-    /// How many unsent bytes may wait before a socket is no longer writable;
-    /// low values keep what is sent fresh, for streams that can skip.
+    /// How many unsent bytes may wait before a socket is no longer writable, 0
+    /// for the system's choice; low values keep what is sent fresh, for streams
+    /// that can skip.
     NotSentLowWater(u32 as Unsigned) = IPPROTO_TCP, TCP_NOTSENT_LOWAT, ReadWrite, Tcp;
     /// How long a closed connection waits for the peer to end its half too, in
     /// whole seconds; off doesn't wait, and zero, which the kernel takes for its

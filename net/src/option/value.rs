@@ -5,6 +5,28 @@ use std::time::Duration;
 
 use super::coding::uint_at;
 
+/// The value of an option, for programs that don't know beforehand which
+/// option it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// There is none: off, unknown, or the empty name.
+    None,
+    /// On or off.
+    Bool(bool),
+    /// A count, a size in bytes, a number of the kernel's.
+    Number(i64),
+    /// A time.
+    Time(Duration),
+    /// A name, an address, or several things, as people read them.
+    Text(String),
+}
+
+impl From<Option<Duration>> for Value {
+    fn from(time: Option<Duration>) -> Self {
+        time.map_or(Self::None, Self::Time)
+    }
+}
+
 /// Who made the other end of a Unix connection, at the time (`unix(7)`,
 /// `SO_PEERCRED`). Each is `None` where there is no peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
