@@ -59,9 +59,9 @@ fn http_get_saves_files_of_pythons_server() {
     let saved = saved.to_str().unwrap();
     let big: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
     fs::write(folder.path().join("big"), &big).unwrap();
-    fs::write(folder.path().join("空 file"), "").unwrap();
+    fs::write(folder.path().join("空"), "").unwrap();
     let server = http_server(folder.path());
-    for (path, content) in [("big?x=1", &big[..]), ("空 file", b"")] {
+    for (path, content) in [("big?x=1", &big[..]), ("空#part", b"")] {
         let output = get(
             "http_get",
             &[&format!("http://{}/{path}", server.address), saved],
@@ -106,9 +106,9 @@ fn http_get_sees_the_end_of_a_body_by_every_sign_and_misses_none() {
         ("Content-Length: five\r\n\r\n", "hello", Err("ength")),
     ] {
         let (address, asked) = answer(format!("{ok}{head}{body}").as_bytes());
-        let output = get("http_get", &[&format!("http://{address}/a b?c=d"), saved]);
+        let output = get("http_get", &[&format!("http://{address}/空?c=d#e"), saved]);
         let request = asked.join().unwrap();
-        let wanted = format!("GET /a%20b?c=d HTTP/1.1\r\nHost: {address}\r\n");
+        let wanted = format!("GET /%E7%A9%BA?c=d HTTP/1.1\r\nHost: {address}\r\n");
         assert!(request.starts_with(&wanted), "{request}");
         match content {
             Ok(content) => {
@@ -121,6 +121,28 @@ fn http_get_sees_the_end_of_a_body_by_every_sign_and_misses_none() {
                 assert!(error.contains(cause), "{head}{body}: {error}");
             }
         }
+    }
+}
+
+#[test]
+fn http_get_waits_for_the_final_response_and_prints_its_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved");
+    let saved = saved.to_str().unwrap();
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n";
+    for interim in ["HTTP/1.1 100 Continue\r\n\r\n", hints, &hints.repeat(3)] {
+        let (address, asked) = answer(format!("{interim}{ok}hello").as_bytes());
+        let output = get("http_get", &[&format!("http://{address}/"), saved]);
+        asked.join().unwrap();
+        assert!(output.status.success(), "{interim}: {output:?}");
+        assert_eq!(output.stdout, ok.as_bytes(), "{interim}");
+        assert_eq!(fs::read_to_string(saved).unwrap(), "hello");
+
+        let (address, asked) = answer(interim.as_bytes());
+        let output = get("http_get", &[&format!("http://{address}/"), saved]);
+        asked.join().unwrap();
+        assert!(error(&output).contains("head was cut off"), "{interim}");
     }
 }
 
@@ -169,6 +191,8 @@ fn the_clients_say_what_is_wrong() {
         ("gopher_get", &[&nobody.to_string()], "refused"),
         ("http_get", &["http://127.0.0.1/"], "usage"),
         ("http_get", &["https://127.0.0.1/", file], "usage"),
+        ("http_get", &["http://127.0.0.1/a b", file], "usage"),
+        ("http_get", &["http://127.0.0.1/\r\n", file], "usage"),
         ("http_get", &[&format!("http://{nobody}"), file], "refused"),
     ] {
         let error = error(&get(name, arguments));
