@@ -1,11 +1,9 @@
 //! A page with a picture. The one idea: **a protocol is bytes that two sides
 //! agree on**; a reply of HTTP is a status line, fields, an empty line, and as
-//! many bytes as `Content-Length` promised. `hythe_wire::http` does what is
-//! left out here: requests with bodies, several on a connection, ranges.
+//! many bytes as `Content-Length` promised. `hythe_wire::http` knows the rest.
 //!
-//! A browser opens connections before it needs them and says nothing on some,
-//! so a server that takes one at a time hangs. This one has an event loop per
-//! core, and its handler reads as if it were alone.
+//! A browser opens connections in reserve, so a server that takes one at a time
+//! hangs. This one has a loop per core; its handler reads as if it were alone.
 //!
 //! `cargo run -p hythe-net --example http_by_hand`, then a browser
 
@@ -24,6 +22,9 @@ fn answer(head: &[u8]) -> (&'static str, &'static str, &'static [u8]) {
     let head = String::from_utf8_lossy(head);
     let words: Vec<_> = head.lines().next().unwrap_or_default().split(' ').collect();
     match words[..] {
+        _ if !head.contains("\r\n\r\n") => {
+            ("431 Request Header Fields Too Large", "text/plain", b"")
+        }
         ["GET", "/", _] => ("200 OK", "text/html", PAGE),
         ["GET", "/test.jpg", _] => ("200 OK", "image/jpeg", PICTURE),
         ["GET", _, _] => ("404 Not Found", "text/plain", b"There is no such page.\n"),
