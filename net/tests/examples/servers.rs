@@ -52,6 +52,22 @@ fn count_chars_counts_characters_of_a_line() {
 }
 
 #[test]
+fn count_chars_closes_without_a_reset_and_counts_no_more_than_its_limit() {
+    let server = Serving::example("count_chars");
+    let mut client = server.connect();
+    client.send([&b"abc\n"[..], &[b'x'; 20_000]].concat());
+    let answer = String::from_utf8(client.rest()).unwrap();
+    assert!(answer.ends_with("You entered 3 characters.\n"), "{answer}");
+
+    let mut client = server.connect();
+    client.send(vec![b'x'; (1 << 20) + 100]);
+    client.end_sending();
+    let answer = String::from_utf8(client.rest()).unwrap();
+    let end = "You entered 1048576 characters.\n";
+    assert!(answer.ends_with(end), "{answer}");
+}
+
+#[test]
 fn count_chars_takes_the_end_of_input_for_the_end_of_the_line() {
     let server = Serving::example("count_chars");
     server.connect().abort();
