@@ -1,24 +1,21 @@
 //! Answers many clients from one thread. The one idea: **an event loop**. One
-//! `select` waits for all sockets at once, and no other call ever waits. A
-//! client is asked for input, or for room to send its answer, never both: a
-//! socket has room nearly always, and a loop that asked for it without need
-//! would turn for nothing. Who does not fetch the answer is not read from.
+//! `select` waits for all sockets, and no other call does. It waits for input
+//! from a client, or for room to answer, never both: there is room nearly always,
+//! and the loop would turn for nothing. Who fetches no answer is not read from.
 //!
 //! `cargo run -p hythe-net --example chat_select`, then `nc 127.0.0.1 8000`
 
-use std::{collections::HashMap, env, io, os::fd::AsFd};
+use std::{collections::HashMap, env, io, os::fd::AsFd, time::Duration};
 
 use hythe_net::mux::{Interest, Mux, Select};
 use hythe_net::{More, Socket, create_server};
 
-/// `select` knows 1,024 descriptors. Further clients wait at the door.
-const MAX_CLIENTS: usize = 1000;
+const MAX_CLIENTS: usize = 1000; // `select` knows 1,024 descriptors; others wait at the door
 
 /// Sends some of the answer, or takes a message; false when none will come.
 fn turn(socket: &Socket, answer: &mut Vec<u8>) -> io::Result<bool> {
     if !answer.is_empty() {
-        let sent = socket.send(answer, More::No)?;
-        answer.drain(..sent);
+        *answer = answer.split_off(socket.send(answer, More::No)?);
         return Ok(true);
     }
     let mut message = [0; 4096];
@@ -36,8 +33,9 @@ fn main() -> io::Result<()> {
     let door = select.add(listener.as_fd(), Interest::READ)?;
     println!("listening on {}", listener.sock_name()?);
     let pick = |test, yes, no| if test { yes } else { no };
+    let mut pause = None;
     loop {
-        select.wait(&mut events, None)?;
+        select.wait(&mut events, pause.take())?;
         for token in events.drain(..).map(|event| event.token) {
             if let Some((socket, answer)) = clients.get_mut(&token) {
                 if turn(socket, answer).unwrap_or(false) {
@@ -51,9 +49,11 @@ fn main() -> io::Result<()> {
                 && let Ok(token) = select.add(socket.as_fd(), Interest::READ)
             {
                 clients.insert(token, (socket, Vec::new()));
+            } else {
+                pause = Some(Duration::from_millis(100)); // no descriptor is free
             }
         }
-        let has_room = clients.len() < MAX_CLIENTS;
+        let has_room = pause.is_none() && clients.len() < MAX_CLIENTS;
         select.modify(door, pick(has_room, Interest::READ, Interest::NONE))?;
     }
 }

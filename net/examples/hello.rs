@@ -15,7 +15,7 @@
 //! nc 127.0.0.1 9999
 //! ```
 
-use std::{env, io, thread};
+use std::{env, io, thread, time::Duration};
 
 use hythe_net::{More, Socket, create_server};
 
@@ -42,17 +42,18 @@ fn main() -> io::Result<()> {
     let address = env::args().nth(1);
     let address = address.as_deref().unwrap_or("127.0.0.1:9999");
     let listener = create_server(&address.parse()?, false)?;
+    hythe_net::raise_descriptor_limit()?; // a client takes one
     println!("listening on {}", listener.sock_name()?);
     loop {
-        let (socket, peer) = listener.accept()?;
-        // Not `thread::spawn`, which panics when there can be no more threads.
-        let spawned = thread::Builder::new().spawn(move || {
-            if let Err(error) = converse(&socket) {
-                eprintln!("{peer}: {error}");
-            }
+        let served = listener.accept().and_then(|(socket, peer)| {
+            let run =
+                move || converse(&socket).unwrap_or_else(|error| eprintln!("{peer}: {error}"));
+            // Not `thread::spawn`, which panics when there can be no more threads.
+            thread::Builder::new().spawn(run)
         });
-        if let Err(error) = spawned {
+        if let Err(error) = served {
             eprintln!("cannot serve another client: {error}");
+            thread::sleep(Duration::from_millis(100)); // somebody may leave meanwhile
         }
     }
 }

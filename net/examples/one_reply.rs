@@ -15,7 +15,7 @@
 //! echo 'Is anybody there?' | nc 127.0.0.1 8000
 //! ```
 
-use std::{env, io};
+use std::{env, io, thread, time::Duration};
 
 use hythe_net::{How, More, Socket, create_server};
 
@@ -39,9 +39,14 @@ fn main() -> io::Result<()> {
     let listener = create_server(&address.parse()?, false)?;
     println!("listening on {}", listener.sock_name()?);
     loop {
-        let (socket, peer) = listener.accept()?;
-        if let Err(error) = serve(&socket) {
-            eprintln!("{peer}: {error}");
+        match listener.accept() {
+            Ok((socket, peer)) => {
+                serve(&socket).unwrap_or_else(|error| eprintln!("{peer}: {error}"))
+            }
+            Err(error) => {
+                eprintln!("cannot accept: {error}"); // it may be possible again soon
+                thread::sleep(Duration::from_millis(100));
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The examples that listen, each for the exact bytes it sends.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
 
 use hythe_net::create_server;
 use hythe_wire::frame::{Frames, MAX_FRAME};
@@ -218,6 +219,45 @@ fn chat_select_does_not_wait_for_who_does_not_read() {
     let answers = greedy.rest();
     assert_eq!(answers.iter().filter(|byte| **byte == b'x').count(), sent);
     assert!(answers.ends_with(b"xhello"));
+}
+
+#[test]
+fn servers_outlive_a_lack_of_descriptors() {
+    for (name, greeting) in [
+        ("count_chars", "welcome,"),
+        ("one_reply", "Yes"),
+        ("hello", "Welcome!"),
+        ("chat_select", "xhello"),
+    ] {
+        let mut command = Command::new(example(name));
+        command.arg("127.0.0.1:0").stderr(Stdio::piped());
+        let mut server = Serving::spawn(command, |line| {
+            line.strip_prefix("listening on ")?.parse().ok()
+        });
+        // Kept to the end, since the server may have more to say.
+        let mut log = BufReader::new(server.child.stderr.take().unwrap());
+        let process = server.child.id().to_string();
+        let allow = |descriptors: &str| {
+            let limit = format!("--nofile={descriptors}:");
+            let output = run("prlimit", "util-linux", &["--pid", &process, &limit]);
+            assert!(output.status.success(), "{output:?}");
+        };
+        allow("3"); // input, output and errors: no client fits
+        let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.send("x");
+            client.end_sending();
+        }
+        if name != "chat_select" {
+            let mut line = String::new();
+            log.read_line(&mut line).unwrap();
+            assert!(line.contains("Too many open files"), "{name}: {line}");
+        }
+        allow("1024");
+        clients
+            .iter_mut()
+            .for_each(|client| client.expect(greeting));
+    }
 }
 
 #[test]
