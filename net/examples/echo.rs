@@ -1,14 +1,12 @@
-//! Sends back what it receives, by any model.
+//! Sends back what it receives. The one idea: **the same handler runs under any
+//! model**: one connection after another (`sequential`), a thread or a process
+//! for each (`threads`, `forks`), one event loop for all (`events`), or a loop
+//! per core (`cores`, the default). What differs is what a client costs, and
+//! whom it can keep waiting.
 //!
-//! ```sh
-//! cargo run --example echo -- 127.0.0.1:7007 threads
-//! ```
-//!
-//! The models are `sequential`, `threads`, `forks`, `events` and `cores`, which
-//! is the default. The handler is the same for all.
+//! `cargo run -p hythe-net --example echo -- 127.0.0.1:7007 threads`
 
-use std::env;
-use std::io;
+use std::{env, io};
 
 use hythe_net::{Connection, Model, More, MuxKind, Server};
 

@@ -400,6 +400,24 @@ fn udp_echo_sends_each_datagram_back_to_its_sender() {
 }
 
 #[test]
+fn echo_runs_under_every_model() {
+    for model in ["sequential", "threads", "forks", "events", "cores"] {
+        let mut command = Command::new(example("echo"));
+        command.args(["127.0.0.1:0", model]);
+        let server = Serving::spawn(command, |line| {
+            line.strip_prefix("listening on ")?.parse().ok()
+        });
+        let mut client = server.connect();
+        client.send("好");
+        client.expect("好");
+        client.end();
+    }
+    let output = run(example("echo").to_str().unwrap(), "", &["127.0.0.1:0", "x"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("forks"), "{error}");
+}
+
+#[test]
 fn framed_echo_cures_what_is_glued_and_split() {
     let server = Serving::example("framed_echo");
     let frames = Frames::new();
