@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod crowd;
 mod failures;
 mod limits;
 mod listening;
@@ -100,13 +101,22 @@ fn start(model: Model, limits: Limits, address: &Addr, handler: impl Handler) ->
 /// Runs a test on each model and kind of address, and checks that nothing is
 /// left of any.
 fn on_each_server<H: Handler>(limits: Limits, handler: impl Fn() -> H, test: impl Fn(Running)) {
+    on_each_server_with(|_| limits, handler, test);
+}
+
+/// The same with limits that depend on the model.
+fn on_each_server_with<H: Handler>(
+    limits: impl Fn(Model) -> Limits,
+    handler: impl Fn() -> H,
+    test: impl Fn(Running),
+) {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     for model in models() {
         for address in addresses(&folder) {
             println!("{model:?} on {address}");
             let before = left_behind();
-            test(start(model, limits, &address, handler()));
+            test(start(model, limits(model), &address, handler()));
             until("nothing is left", || left_behind() == before);
         }
     }
@@ -122,10 +132,14 @@ fn addresses(folder: &tempfile::TempDir) -> [Addr; 2] {
 /// The process's descriptors, and the threads that servers start.
 fn left_behind() -> (usize, usize) {
     let descriptors = fs::read_dir("/proc/self/fd").unwrap().count();
+    (descriptors, threads("connection") + threads("loop-"))
+}
+
+/// The threads whose names begin so.
+fn threads(name: &str) -> usize {
     let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
     let names = threads.flat_map(|thread| fs::read_to_string(thread.path().join("comm")));
-    let ours = names.filter(|name| name.starts_with("connection") || name.starts_with("loop-"));
-    (descriptors, ours.count())
+    names.filter(|whole| whole.starts_with(name)).count()
 }
 
 async fn echo(connection: Connection) -> io::Result<()> {

@@ -4,10 +4,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown as End, TcpStream};
 use std::thread;
 
-use crate::common::{FOREVER, alone, models, until};
+use crate::common::{alone, models, until};
 use crate::{echo, on_each_server};
-use hythe_net::reactor::{self, yield_now};
-use hythe_net::{Connection, How, Limits, Model, More, MuxKind, Reactor, Server, Stream};
+use hythe_net::{Connection, Limits, Model, More, Server};
 
 #[test]
 fn a_client_that_ended_its_writing_is_still_answered() {
@@ -21,83 +20,6 @@ fn a_client_that_ended_its_writing_is_still_answered() {
             server.stop();
         },
     );
-}
-
-#[test]
-fn each_of_many_clients_at_once_gets_its_own_bytes_in_order() {
-    let limits = Limits {
-        max_per_address: 4096,
-        ..Limits::default()
-    };
-    on_each_server(
-        limits,
-        || echo,
-        |server| {
-            let clients = match server.model {
-                // Both ends are of this process, and its numbers end at 1,023.
-                Model::Events { mux } | Model::Cores { mux, .. } if mux == MuxKind::Select => 200,
-                _ => 1000,
-            };
-            let reactor = Reactor::on(MuxKind::EpollEdge.open().unwrap()).unwrap();
-            let talk = async |number: usize| {
-                // A Unix listener with a full backlog says so, and TCP waits.
-                let stream = loop {
-                    match Stream::connect(&server.address, None, FOREVER).await {
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => yield_now().await,
-                        result => break result?,
-                    }
-                };
-                let lines: String = (0..50).map(|line| format!("{number}.{line}\n")).collect();
-                for line in lines.split_inclusive('\n') {
-                    stream.send_all(line.as_bytes(), More::No).await?;
-                }
-                stream.shutdown(How::Write)?;
-                let mut answer = Vec::new();
-                let mut buffer = [0; 512];
-                loop {
-                    match stream.recv(&mut buffer).await? {
-                        0 => break,
-                        count => answer.extend_from_slice(&buffer[..count]),
-                    }
-                }
-                assert_eq!(answer, lines.as_bytes());
-                io::Result::Ok(())
-            };
-            let all = async {
-                let talks = (0..clients).map(talk);
-                for_all(talks).await
-            };
-            reactor
-                .block_on(reactor::timeout(FOREVER, all))
-                .unwrap()
-                .unwrap()
-                .unwrap();
-            drop(reactor);
-            server.stop();
-        },
-    );
-}
-
-/// Waits for all of them at once.
-async fn for_all(
-    futures: impl Iterator<Item = impl Future<Output = io::Result<()>>>,
-) -> io::Result<()> {
-    let mut futures: Vec<_> = futures.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        let mut result = Ok(());
-        futures.retain_mut(|future| match future.as_mut().poll(context) {
-            std::task::Poll::Pending => true,
-            std::task::Poll::Ready(ended) => {
-                result = std::mem::replace(&mut result, Ok(())).and(ended);
-                false
-            }
-        });
-        match result {
-            Ok(()) if !futures.is_empty() => std::task::Poll::Pending,
-            result => std::task::Poll::Ready(result),
-        }
-    })
-    .await
 }
 
 #[test]
