@@ -30,6 +30,7 @@ fn an_address_in_use_is_named_and_nothing_is_left_behind() {
 
 #[test]
 fn a_process_with_threads_is_not_forked() {
+    let _alone = alone();
     let model = Model::Forks { max: 1 };
     let server = Server::new(model).listen(&"127.0.0.1:0".parse().unwrap(), echo);
     // The harness has some.
