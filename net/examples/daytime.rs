@@ -9,7 +9,7 @@
 //! `cargo run -p hythe-net --example daytime`, then `nc 127.0.0.1 1313`, or
 //! `echo | nc -u -w 1 127.0.0.1 1313`
 
-use std::{env, io, os::fd::AsFd, time::SystemTime};
+use std::{env, io, os::fd::AsFd, thread, time::Duration, time::SystemTime};
 
 use hythe_net::mux::{Interest, Mux, Poll};
 use hythe_net::{Kind, More, Socket, create_server};
@@ -52,6 +52,7 @@ fn main() -> io::Result<()> {
             };
             if let Err(error) = told {
                 eprintln!("{error}");
+                thread::sleep(Duration::from_millis(100)); // not to turn for nothing
             }
         }
     }
