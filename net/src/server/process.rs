@@ -21,7 +21,7 @@ use rustix::process::{
 use super::worker::{Arrival, serve_alone};
 use super::{Connection, Failure, Limits, Service, Shutdown};
 use crate::reactor::{Remote, lease};
-use crate::{Addr, Domain, Input, Kind, More, Patience, Socket, Stream, sys};
+use crate::{Addr, Input, More, Patience, Socket, Stream, sys};
 
 /// A process that serves one connection, ended when this is dropped.
 pub(super) struct Child {
@@ -81,15 +81,15 @@ const PATIENCE: Patience = Patience {
 };
 
 impl Child {
-    /// Starts a process that serves `arrival` and inherits all but what is
-    /// `kept` from it.
+    /// Starts a process that serves `arrival`, with a line between our end and
+    /// its, and inherits all but what is `kept` from it.
     pub(super) fn start(
         arrival: Arrival,
         service: Arc<dyn Service>,
         limits: Limits,
+        (line, its_line): (Socket, Socket),
         kept: &Kept,
     ) -> io::Result<Self> {
-        let (line, its_line) = Socket::pair(Domain::UNIX, Kind::STREAM)?;
         let line = Line::new(line, kept.clone())?;
         let server = getpid();
         let pid = sys::fork(kept.0.borrow().iter().copied(), move || {

@@ -22,7 +22,7 @@ use super::{Connection, Failure, Full, Limits, Model, MuxKind, Service, Shutdown
 use crate::mux::{Interest, Ready};
 use crate::option::NoDelay;
 use crate::reactor::{self, Reactor, Registration, Remote};
-use crate::{Addr, BACKLOG, How, Listener, More, Patience, Socket, Stream};
+use crate::{Addr, BACKLOG, Domain, How, Kind, Listener, More, Patience, Socket, Stream};
 
 /// How many peers at a time, per event loop, are told that the server is
 /// busy; beyond that they are just closed, which costs nothing.
@@ -140,9 +140,18 @@ struct Crew<'a> {
 /// What a handler needs to run. It is taken before a connection is accepted:
 /// without it, connections wait in the backlog and none is lost.
 struct Seat {
-    /// The channel of the loop on the handler's own thread, where it has one.
-    remote: Option<Arc<Remote>>,
+    means: Means,
     slot: Place,
+}
+
+/// What a model has to have at hand for one more handler.
+enum Means {
+    /// It runs here.
+    None,
+    /// The channel of the loop on its own thread.
+    Thread(Arc<Remote>),
+    /// The two ends of the line to its own process: ours and its.
+    Process(Socket, Socket),
 }
 
 impl Crew<'_> {
@@ -220,11 +229,15 @@ impl Crew<'_> {
     }
 
     fn seat(&self, slot: Place) -> io::Result<Seat> {
-        let remote = match self.model {
-            Model::Threads { .. } => Some(Arc::new(Remote::new()?)),
-            _ => None,
+        let means = match self.model {
+            Model::Threads { .. } => Means::Thread(Arc::new(Remote::new()?)),
+            Model::Forks { .. } => {
+                let (line, its_line) = Socket::pair(Domain::UNIX, Kind::STREAM)?;
+                Means::Process(line, its_line)
+            }
+            _ => Means::None,
         };
-        Ok(Seat { remote, slot })
+        Ok(Seat { means, slot })
     }
 
     /// Lets a connection in, or not.
@@ -276,13 +289,13 @@ impl Crew<'_> {
     fn start(&self, service: &Arc<dyn Service>, arrival: Arrival, seat: Seat) {
         let service = Arc::clone(service);
         let limits = self.limits;
-        let Seat { remote, slot } = seat;
-        if let Model::Forks { .. } = self.model {
-            return self.start_process(service, arrival, slot);
-        }
-        match remote {
-            None => reactor::spawn(arrival.serve(service, limits.patience, Some(slot))),
-            Some(remote) => {
+        let Seat { means, slot } = seat;
+        match means {
+            Means::Process(line, its_line) => {
+                self.start_process(service, arrival, slot, (line, its_line));
+            }
+            Means::None => reactor::spawn(arrival.serve(service, limits.patience, Some(slot))),
+            Means::Thread(remote) => {
                 let shutdown = self.shutdown.clone();
                 let peer = arrival.peer.clone();
                 let reporter = Arc::clone(&service);
@@ -298,10 +311,16 @@ impl Crew<'_> {
     }
 
     /// Here only the places are kept; the connection is the child's.
-    fn start_process(&self, service: Arc<dyn Service>, mut arrival: Arrival, slot: Place) {
+    fn start_process(
+        &self,
+        service: Arc<dyn Service>,
+        mut arrival: Arrival,
+        slot: Place,
+        line: (Socket, Socket),
+    ) {
         let place = arrival.place.take();
         let peer = arrival.peer.clone();
-        match Child::start(arrival, Arc::clone(&service), self.limits, &self.kept) {
+        match Child::start(arrival, Arc::clone(&service), self.limits, line, &self.kept) {
             Ok(child) => reactor::spawn(async move {
                 if let Some(failure) = child.ended().await {
                     service.failed(Some(&peer), &failure);

@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::time::Duration;
@@ -270,7 +271,11 @@ fn set_blocked_signals(signals: &libc::sigset_t) {
 
 /// Makes sure that the process has no thread but this one.
 pub(crate) fn only_thread() -> io::Result<()> {
-    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    // The links of the folder are its own two and one for each thread. Reading
+    // it would take a descriptor, which a server may just not have.
+    let threads = std::fs::metadata("/proc/self/task")?
+        .nlink()
+        .saturating_sub(2);
     if threads == 1 {
         return Ok(());
     }
