@@ -18,6 +18,7 @@ use hythe_net::{
 
 /// Longer than anything here takes: a test that gets there has failed.
 const FOREVER: Duration = Duration::from_secs(60);
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 // --- The server ----------------------------------------------------------------
 
@@ -49,6 +50,7 @@ impl Handler for Moody {
                 b"error" if first => return Err(io::Error::other("an error on purpose")),
                 b"panic" if first => panic!("a panic on purpose"),
                 b"abort" if first => std::process::abort(),
+                b"flood" if first => stream.send_all(&vec![b'x'; FLOOD], More::No).await?,
                 b"exit" if first => exit(3),
                 b"pool" if first => {
                     let said = unblock(|| "from the pool").await;
@@ -82,7 +84,8 @@ impl Handler for Moody {
     }
 
     fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
-        assert!(peer.is_some(), "{failure}");
+        let accepting = matches!(failure, Failure::Accept(_));
+        assert_eq!(peer.is_none(), accepting, "{failure}");
         println!("failed: {failure}");
     }
 
@@ -91,8 +94,14 @@ impl Handler for Moody {
     }
 }
 
+/// More than a connection's buffers hold.
+const FLOOD: usize = 16 * 1024 * 1024;
+
 /// What to call the server with to have it let in all who come.
 const MANY: &str = "many";
+
+/// What to call it with to have those beyond the limit wait.
+const WAITING: &str = "waiting";
 
 /// Serves until its standard input ends.
 fn serve(address: &str, clients: &str) -> io::Result<()> {
@@ -100,6 +109,11 @@ fn serve(address: &str, clients: &str) -> io::Result<()> {
         MANY => Limits {
             max: 4096,
             max_per_address: 4096,
+            ..LIMITS
+        },
+        WAITING => Limits {
+            max_per_address: LIMITS.max,
+            full: hythe_net::Full::Wait,
             ..LIMITS
         },
         _ => LIMITS,
@@ -354,6 +368,104 @@ fn each_process_has_its_own_descriptors_however_many_there_are(address: &str) {
     server.stop();
 }
 
+/// Clients beyond what is let in, who have said all they will say.
+fn waiting(server: &Running) -> Vec<TcpStream> {
+    let ask = |_| {
+        let mut client = server.connect();
+        client.write_all(b"hello").unwrap();
+        client.shutdown(End::Write).unwrap();
+        client
+    };
+    (0..10).map(ask).collect()
+}
+
+fn beyond_the_slots_clients_wait_and_none_is_lost(address: &str) {
+    let server = Running::start_with(address, MANY);
+    let inside: Vec<_> = (0..MAX).map(|_| begun(&server, "inside")).collect();
+    let outside = waiting(&server);
+    assert_eq!(server.children(), MAX);
+    drop(inside);
+    for mut client in outside {
+        assert_eq!(rest(&mut client), "hello");
+    }
+    server.stop();
+}
+
+fn beyond_a_limit_that_lets_wait_nobody_is_refused(address: &str) {
+    let mut server = Running::start_with(address, WAITING);
+    let inside: Vec<_> = (0..LIMITS.max).map(|_| begun(&server, "inside")).collect();
+    let outside = waiting(&server);
+    assert_eq!(server.children(), LIMITS.max);
+    drop(inside);
+    for mut client in outside {
+        assert_eq!(rest(&mut client), "hello");
+    }
+    server.ask_to_stop();
+    assert_eq!(server.line(), "", "nothing failed");
+    server.stop();
+}
+
+/// The server knows a limit that it does not reach; it is lowered later.
+fn without_descriptors_clients_wait_and_none_is_lost(address: &str) {
+    /// What the server can open more: too few for all clients.
+    const SPARE: usize = 6;
+
+    let mut server = Running::start_with(address, MANY);
+    let _inside = begun(&server, "inside");
+    let pid = Pid::from_child(&server.process);
+    let usual = getrlimit(Resource::Nofile);
+    let few = Rlimit {
+        current: Some((server.descriptors() + SPARE).try_into().unwrap()),
+        ..usual
+    };
+    prlimit(Some(pid), Resource::Nofile, few).unwrap();
+    let clients: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = server.connect();
+            client.write_all(b"inside").unwrap();
+            client
+        })
+        .collect();
+    let line = server.line();
+    assert!(line.contains("Too many open files"), "{line}");
+    prlimit(Some(pid), Resource::Nofile, usual).unwrap();
+    for mut client in clients {
+        client.read_exact(&mut [0; 6]).unwrap();
+    }
+    server.stop();
+}
+
+fn a_slow_reader_blocks_nobody(address: &str) {
+    let server = Running::start(address);
+    let mut slow = server.connect();
+    slow.write_all(b"flood").unwrap();
+    slow.peek(&mut [0]).unwrap();
+    assert_eq!(server.ask("hello"), "hello");
+    slow.shutdown(End::Write).unwrap();
+    assert_eq!(rest(&mut slow).len(), FLOOD);
+    server.stop();
+}
+
+fn a_bind_that_fails_leaks_nothing(address: &str) {
+    let server = Running::start(address);
+    let before = descriptors("self");
+    let again = Server::new(Model::Forks { max: MAX }).listen(&server.address, Moody);
+    assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(descriptors("self"), before);
+    assert_eq!(server.ask("hello"), "hello");
+    server.stop();
+}
+
+fn a_server_that_was_stopped_before_it_serves_ends_at_once(address: &str) {
+    let before = descriptors("self");
+    let server = Server::new(Model::Forks { max: MAX })
+        .listen(&address.parse().unwrap(), Moody)
+        .unwrap();
+    server.shutdown().stop();
+    server.serve().unwrap();
+    assert_eq!(descriptors("self"), before);
+}
+
 /// Tests with their names.
 macro_rules! named {
     ($($test:ident),* $(,)?) => { vec![$((stringify!($test), $test as fn(&str))),*] };
@@ -381,6 +493,12 @@ fn main() {
         a_stop_ends_idle_connections_and_lets_replies_finish,
         what_takes_longer_than_the_drain_is_ended,
         no_child_outlives_a_server_that_is_killed,
+        beyond_the_slots_clients_wait_and_none_is_lost,
+        beyond_a_limit_that_lets_wait_nobody_is_refused,
+        without_descriptors_clients_wait_and_none_is_lost,
+        a_slow_reader_blocks_nobody,
+        a_bind_that_fails_leaks_nothing,
+        a_server_that_was_stopped_before_it_serves_ends_at_once,
         each_process_has_its_own_descriptors_however_many_there_are,
     ];
     let count = tests.len();
