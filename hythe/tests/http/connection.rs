@@ -350,7 +350,15 @@ fn a_continuation_is_never_asked_for_since_no_body_is_read() {
 fn every_descriptor_and_thread_is_given_back() {
     each_way(|way| {
         let (folder, served) = serve(&[("a.txt", b"a"), ("big.bin", &content(3_000_000))], way);
-        let idle = held(&served, folder.path());
+        // What it sets up for itself comes after it has begun to listen.
+        get(served.address("http"), "/a.txt", &[]);
+        let (mut idle, mut alike) = (held(&served, folder.path()), 0);
+        eventually(&format!("{way:?}: what is held settles"), || {
+            let now = held(&served, folder.path());
+            alike = if now == idle { alike + 1 } else { 0 };
+            idle = now;
+            alike == 20
+        });
         for round in 0..30 {
             let mut client = Client::new(served.address("http"));
             match round % 6 {
