@@ -855,3 +855,26 @@ fn an_address_of_every_kind_can_be_connected_to() {
         std::fs::remove_file(&path)
     });
 }
+
+/// What other protocol crates plug into, by value and by reference.
+#[test]
+fn a_stream_reads_writes_and_closes_by_the_traits_of_futures_io() {
+    use futures_lite::io::{AsyncReadExt as _, AsyncWriteExt};
+    in_each_reactor(async || {
+        let (mut owned, other) = Stream::pair().unwrap();
+        let mut borrowed = &other;
+        owned.write_all(b"by value").await.unwrap();
+        owned.flush().await.unwrap();
+        AsyncWriteExt::close(&mut owned).await.unwrap();
+        let mut heard = Vec::new();
+        borrowed.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"by value");
+
+        borrowed.write_all(b"by reference").await.unwrap();
+        AsyncWriteExt::close(&mut borrowed).await.unwrap();
+        heard.clear();
+        owned.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, b"by reference");
+        Ok(())
+    });
+}
