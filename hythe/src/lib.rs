@@ -1,5 +1,6 @@
 //! Serve a folder over HTTP, FTP and Gopher.
 #![forbid(unsafe_code)]
+pub mod accounts;
 pub mod cli;
 pub mod serve;
 pub mod share;

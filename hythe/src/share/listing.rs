@@ -211,7 +211,7 @@ enum Names {
 
 impl Folder {
     fn open(view: View, path: RelPath) -> io::Result<Self> {
-        let root = &view.share.0;
+        let root = &view.share.root;
         let names = match &root.only {
             Some(only) if path.is_root() => Names::Only {
                 name: only.shown.clone(),

@@ -10,14 +10,17 @@
 //! Functions here block on the disk; callers run them on a thread pool, except
 //! for those whose names end in `_now`. Nothing here knows a protocol.
 
+mod access;
 mod archive;
 mod listing;
 mod meta;
 mod path;
 mod pieces;
+mod rules;
 mod search;
 mod sorting;
 mod walk;
+mod write;
 
 use std::fs::File;
 use std::io;
@@ -28,13 +31,16 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 
+pub use access::{Access, Lacks, Visitor};
 pub use archive::{Tar, Zip};
 pub use listing::{By, Entry, Listing, Order, SORT_LIMIT};
 pub use meta::{Changed, ETag, Kind, Meta, Modified};
 pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
 pub use pieces::{PIECE, Pieces};
+pub use rules::{AUDIT, Act, Durability, Ledger, NoBooks, Rules, UPLOAD_EXPIRY, write_audit};
 pub use search::{Hit, Search, SearchLimits};
 pub use walk::DEPTH_LIMIT;
+pub use write::{Existing, Incoming, Intent, Stored};
 
 /// The name at the root of a share that is kept for unfinished uploads. For
 /// visitors it neither exists nor can be made.
@@ -51,7 +57,10 @@ const CONTAINED: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAG
 
 /// A folder, or one file, that is served. Clones are the same share.
 #[derive(Clone, Debug)]
-pub struct Share(Arc<Root>);
+pub struct Share {
+    root: Arc<Root>,
+    rules: Arc<Rules>,
+}
 
 #[derive(Debug)]
 struct Root {
@@ -69,20 +78,12 @@ struct Only {
     stored: Box<[u8]>,
 }
 
-/// What a visitor may do; each level includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Access {
-    /// Nothing at all.
-    None,
-    /// List folders and read files.
-    Read,
-}
-
 /// A share as one visitor may use it.
 #[derive(Clone, Debug)]
 pub struct View {
     share: Share,
     access: Access,
+    visitor: Visitor,
 }
 
 /// A file or folder that has been opened, and what it was when it was.
@@ -146,7 +147,10 @@ impl Share {
             name: typed.to_string_lossy().into_owned(),
         };
         match root.open(&RelPath::root(), OFlags::PATH, ResolveFlags::empty()) {
-            Ok(_) => Ok(Self(Arc::new(root))),
+            Ok(_) => Ok(Self {
+                root: Arc::new(root),
+                rules: Arc::default(),
+            }),
             // Old container sandboxes answer EPERM to calls they do not know.
             Err(Errno::NOSYS | Errno::PERM) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -158,14 +162,38 @@ impl Share {
 
     /// The name to call the share by in titles: the last part of its path.
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.root.name
     }
 
-    /// The share as a visitor with `access` sees it.
+    /// The share with the operator's rules for writing.
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Self {
+            rules: Arc::new(rules),
+            ..self
+        }
+    }
+
+    /// The operator's rules for writing.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Whether this is a single file, which nothing can be written beside.
+    pub fn is_one_file(&self) -> bool {
+        self.root.only.is_some()
+    }
+
+    /// The share as whoever has `access` sees it, where it does not matter who.
     pub fn view(&self, access: Access) -> View {
+        self.view_of(access, Visitor::LOCAL)
+    }
+
+    /// The share as this visitor sees it.
+    pub fn view_of(&self, access: Access, visitor: Visitor) -> View {
         View {
             share: self.clone(),
             access,
+            visitor,
         }
     }
 }
@@ -181,6 +209,27 @@ impl View {
         self.access
     }
 
+    /// Who the visitor is.
+    pub fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
+    /// Whether the visitor may do what needs this level.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, with [`Lacks`] for a reason.
+    pub fn require(&self, needed: Access) -> io::Result<()> {
+        if self.access >= needed {
+            Ok(())
+        } else {
+            Err(Lacks {
+                needed,
+                has: self.access,
+            }
+            .into())
+        }
+    }
+
     /// What is at `path`.
     ///
     /// # Errors
@@ -190,7 +239,7 @@ impl View {
     pub fn metadata(&self, path: &RelPath) -> io::Result<Meta> {
         self.require(Access::Read)?;
         self.share
-            .0
+            .root
             .metadata(path, ResolveFlags::empty())
             .map_err(told)
     }
@@ -202,7 +251,7 @@ impl View {
     /// As [`metadata`](Self::metadata).
     pub fn metadata_now(&self, path: &RelPath) -> io::Result<Option<Meta>> {
         self.require(Access::Read)?;
-        known_now(self.share.0.metadata(path, ResolveFlags::CACHED))
+        known_now(self.share.root.metadata(path, ResolveFlags::CACHED))
     }
 
     /// Opens the file or folder at `path`.
@@ -212,7 +261,7 @@ impl View {
     pub fn open(&self, path: &RelPath) -> io::Result<Opened> {
         self.require(Access::Read)?;
         self.share
-            .0
+            .root
             .opened(path, ResolveFlags::empty())
             .map_err(told)
     }
@@ -224,7 +273,7 @@ impl View {
     /// As [`metadata`](Self::metadata).
     pub fn open_now(&self, path: &RelPath) -> io::Result<Option<Opened>> {
         self.require(Access::Read)?;
-        known_now(self.share.0.opened(path, ResolveFlags::CACHED))
+        known_now(self.share.root.opened(path, ResolveFlags::CACHED))
     }
 
     /// Begins to list the folder at `path`.
@@ -244,14 +293,6 @@ impl View {
     pub fn search(&self, path: &RelPath, needle: &str, limits: SearchLimits) -> io::Result<Search> {
         self.require(Access::Read)?;
         Search::new(self.clone(), path.clone(), needle, limits)
-    }
-
-    fn require(&self, needed: Access) -> io::Result<()> {
-        if self.access >= needed {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::PermissionDenied.into())
-        }
     }
 }
 
