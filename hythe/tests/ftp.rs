@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
+use hythe::accounts::Gate;
 use hythe::serve::ftp::{Ftp, FtpConfig};
 use hythe::share::{Access, Share};
 use hythe_net::{Limits, Model, MuxKind, Server, Shutdown};
@@ -49,10 +50,10 @@ impl Running {
     }
 
     fn on(address: &str, model: Model, root: &Path, config: FtpConfig, limits: Limits) -> Self {
-        let view = Share::open(root).unwrap().view(Access::Read);
+        let gate = Gate::new(Share::open(root).unwrap(), Access::Read);
         let server = Server::new(model)
             .limits(limits)
-            .listen(&address.parse().unwrap(), Ftp::new(view, config))
+            .listen(&address.parse().unwrap(), Ftp::new(gate, config))
             .unwrap();
         let address = server.addresses()[0].to_string().parse().unwrap();
         let shutdown = server.shutdown();

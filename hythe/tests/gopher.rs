@@ -16,6 +16,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
+use hythe::accounts::Gate;
 use hythe::serve::gopher::Gopher;
 use hythe::share::{Access, Share};
 use hythe_net::{Model, MuxKind, Server, Shutdown};
@@ -39,8 +40,8 @@ impl Running {
     }
 
     fn on(address: &str, model: Model, root: &Path, host: Option<&str>) -> Self {
-        let view = Share::open(root).unwrap().view(Access::Read);
-        let gopher = Gopher::new(view, host.map(str::to_owned));
+        let gate = Gate::new(Share::open(root).unwrap(), Access::Read);
+        let gopher = Gopher::new(gate, host.map(str::to_owned));
         let server = Server::new(model)
             .listen(&address.parse().unwrap(), gopher)
             .unwrap();

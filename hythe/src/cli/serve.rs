@@ -19,10 +19,11 @@ use signal_hook::low_level::pipe;
 
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
+use crate::accounts::Gate;
 use crate::serve::ftp::{Ftp, FtpConfig};
 use crate::serve::gopher::Gopher;
 use crate::serve::http::{Http, HttpConfig};
-use crate::share::{Access, Share, View};
+use crate::share::{Access, Share};
 
 /// Share a folder, or one file, over HTTP, FTP and Gopher at once
 ///
@@ -268,7 +269,7 @@ impl Args {
         }
     }
 
-    fn view(&self) -> Result<View, Failure> {
+    fn gate(&self) -> Result<Gate, Failure> {
         let share = Share::open(&self.path).map_err(|error| {
             let text = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
@@ -278,15 +279,16 @@ impl Args {
             };
             Failure::new(Exit::of(&error), text)
         })?;
-        Ok(share.view(match self.allow {
+        let strangers = match self.allow {
             Allow::None => Access::None,
             Allow::Read => Access::Read,
-        }))
+        };
+        Ok(Gate::new(share, strangers))
     }
 
     /// A server that listens wherever it was told to, with the names of the
     /// protocols in the order of its addresses.
-    fn server(&self, view: &View) -> Result<(Server, Vec<&'static str>), Failure> {
+    fn server(&self, gate: &Gate) -> Result<(Server, Vec<&'static str>), Failure> {
         let mut server = Server::new(self.model()?).limits(self.limits());
         let mut protocols = Vec::new();
         if let Some(address) = self.resolve("http", &self.http)? {
@@ -295,7 +297,7 @@ impl Args {
                 trust_content: self.trust_content,
                 short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
             };
-            let handler = Http::new(view.clone(), config);
+            let handler = Http::new(gate.clone(), config);
             server = server
                 .listen(&address, handler)
                 .map_err(taken("http", &self.http, &address))?;
@@ -307,14 +309,14 @@ impl Args {
                 patience: self.limits().patience,
                 ..FtpConfig::default()
             };
-            let handler = Ftp::new(view.clone(), config);
+            let handler = Ftp::new(gate.clone(), config);
             server = server
                 .listen(&address, handler)
                 .map_err(taken("ftp", &self.ftp, &address))?;
             protocols.push("ftp");
         }
         if let Some(address) = self.resolve("gopher", &self.gopher)? {
-            let handler = Gopher::new(view.clone(), None);
+            let handler = Gopher::new(gate.clone(), None);
             server = server.listen(&address, handler).map_err(taken(
                 "gopher",
                 &self.gopher,
@@ -383,8 +385,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     // Before processes are forked there must be no thread but this one.
     let _log = logging::start(args.log, args.model != ModelName::Forks);
     hythe_net::raise_descriptor_limit().ok();
-    let view = args.view()?;
-    let (server, protocols) = args.server(&view)?;
+    let gate = args.gate()?;
+    let (server, protocols) = args.server(&gate)?;
     let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
     let server = server.stop_on(signals().map_err(failed)?);
     // Nobody may be reading any more; that is no reason not to serve.

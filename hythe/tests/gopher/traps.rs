@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::thread;
 
+use hythe::accounts::Gate;
 use hythe::serve::gopher::Gopher;
 use hythe::share::{Access, Share};
 use hythe_net::{Limits, Model, MuxKind, Server};
@@ -129,7 +130,7 @@ fn a_request_may_come_byte_by_byte_or_never() {
 #[test]
 fn beyond_the_limit_clients_get_an_error_item() {
     let root = share();
-    let view = Share::open(root.path()).unwrap().view(Access::Read);
+    let gate = Gate::new(Share::open(root.path()).unwrap(), Access::Read);
     let server = Server::new(Model::Events {
         mux: MuxKind::EpollEdge,
     })
@@ -137,7 +138,7 @@ fn beyond_the_limit_clients_get_an_error_item() {
         max: 1,
         ..Limits::default()
     })
-    .listen(&"127.0.0.1:0".parse().unwrap(), Gopher::new(view, None))
+    .listen(&"127.0.0.1:0".parse().unwrap(), Gopher::new(gate, None))
     .unwrap();
     let (address, shutdown) = (server.addresses()[0].to_string(), server.shutdown());
     let running = thread::spawn(move || server.serve());
@@ -155,9 +156,9 @@ fn beyond_the_limit_clients_get_an_error_item() {
 #[test]
 fn nothing_for_this_visitor_means_nothing() {
     let root = share();
-    let view = Share::open(root.path()).unwrap().view(Access::None);
+    let gate = Gate::new(Share::open(root.path()).unwrap(), Access::None);
     let server = Server::new(Model::Threads { max: 4 })
-        .listen(&"127.0.0.1:0".parse().unwrap(), Gopher::new(view, None))
+        .listen(&"127.0.0.1:0".parse().unwrap(), Gopher::new(gate, None))
         .unwrap();
     let (address, shutdown) = (server.addresses()[0].to_string(), server.shutdown());
     let running = thread::spawn(move || server.serve());

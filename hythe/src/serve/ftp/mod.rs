@@ -17,18 +17,19 @@
 //! to go) and `tell` (the rest); `transfer` is what happens between 150 and
 //! the reply that ends it.
 //!
-//! Not here: writing, accounts, and TLS.
+//! Not here: writing, and TLS.
 //!
 //! ```
+//! use hythe::accounts::Gate;
 //! use hythe::serve::ftp::{Ftp, FtpConfig};
 //! use hythe::share::{Access, Share};
 //! use hythe_net::{Model, Server};
 //! use std::io::{BufRead, BufReader, Write};
 //!
 //! # fn main() -> std::io::Result<()> {
-//! let view = Share::open(".".as_ref())?.view(Access::Read);
+//! let gate = Gate::new(Share::open(".".as_ref())?, Access::Read);
 //! let server = Server::new(Model::Threads { max: 10 })
-//!     .listen(&"127.0.0.1:0".parse()?, Ftp::new(view, FtpConfig::default()))?;
+//!     .listen(&"127.0.0.1:0".parse()?, Ftp::new(gate, FtpConfig::default()))?;
 //! let (address, shutdown) = (server.addresses()[0].to_string(), server.shutdown());
 //! let running = std::thread::spawn(move || server.serve());
 //!
@@ -57,15 +58,25 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use hythe_net::reactor::unblock;
 use hythe_net::{Addr, Connection, Failure, Handler, Patience};
 
+use hythe_wire::ftp::Error;
+
 use super::log;
+use crate::accounts::{Denied, Gate};
 use crate::share::{Access, View};
+use session::refusal;
 
 /// How long a client may take to open the data connection, or to let it be
 /// opened: long enough for a lost packet and a slow firewall, and shorter than
 /// people wait.
 pub const DATA_DEADLINE: Duration = Duration::from_secs(30);
+
+/// As logs have it.
+const PROTOCOL: &str = "ftp";
+
+const INCORRECT: Error = refusal(530, "Login incorrect.");
 
 /// Choices of the operator.
 #[derive(Clone, Debug)]
@@ -90,27 +101,57 @@ impl Default for FtpConfig {
     }
 }
 
-/// Serves a view over FTP.
+/// Serves a share over FTP.
 #[derive(Clone, Debug)]
 pub struct Ftp {
-    view: View,
+    gate: Gate,
     config: FtpConfig,
 }
 
 impl Ftp {
-    /// A handler that shows this view to visitors who log in as `anonymous` or
-    /// `ftp`.
-    pub fn new(view: View, config: FtpConfig) -> Self {
-        Self { view, config }
+    /// A handler that lets visitors in by this gate; those without an account
+    /// log in as `anonymous` or `ftp`.
+    pub fn new(gate: Gate, config: FtpConfig) -> Self {
+        Self { gate, config }
     }
 
-    /// What this user may see, if it is that user: the one place where names
-    /// and passwords are looked at.
-    async fn log_in(&self, user: &[u8], _password: &[u8]) -> Option<View> {
-        let anonymous =
-            user.eq_ignore_ascii_case(b"anonymous") || user.eq_ignore_ascii_case(b"ftp");
-        (anonymous && self.view.access() >= Access::Read).then(|| self.view.clone())
+    /// What this user may see: the one place where names and passwords are
+    /// looked at.
+    async fn log_in(&self, user: &[u8], password: &[u8], peer: &Addr) -> Result<View, Error> {
+        if user.eq_ignore_ascii_case(b"anonymous") || user.eq_ignore_ascii_case(b"ftp") {
+            let view = self.gate.stranger(PROTOCOL, peer);
+            return match view.access() {
+                Access::None => Err(refusal(530, "Nothing here is for anonymous visitors.")),
+                _ => Ok(view),
+            };
+        }
+        let (gate, peer) = (self.gate.clone(), peer.clone());
+        let (user, password) = (user.to_vec(), password.to_vec());
+        unblock(move || let_in(&gate, &user, &password, &peer)).await
     }
+}
+
+/// Signs in and opens the account's home, which blocks.
+fn let_in(gate: &Gate, user: &[u8], password: &[u8], peer: &Addr) -> Result<View, Error> {
+    let accounts = gate.accounts().ok_or(INCORRECT)?;
+    let account =
+        accounts
+            .sign_in(user, password, peer, PROTOCOL)
+            .map_err(|denied| match denied {
+                Denied::Wrong => INCORRECT,
+                Denied::Throttled(_) => {
+                    refusal(421, "Too many failed logins; try again in a minute.")
+                }
+                Denied::Busy => refusal(421, "Too many log in at this moment; try again shortly."),
+                Denied::Broken(error) => {
+                    tracing::error!(%error, "cannot use the accounts");
+                    refusal(421, "Accounts cannot be used now; try again later.")
+                }
+            })?;
+    gate.view(&account, PROTOCOL, peer).map_err(|error| {
+        tracing::error!(account = &*account.name, home = %account.home, %error, "cannot open a home");
+        refusal(530, "Your home folder cannot be opened; ask the operator.")
+    })
 }
 
 impl Handler for Ftp {

@@ -261,16 +261,20 @@ impl<'a> Session<'a> {
                 return Err(refusal(503, "USER comes first."));
             }
         };
-        if let Some(view) = self.ftp.log_in(&user, password).await {
-            self.login = Login::In { user, view };
-            self.folder = RelPath::root();
-            return self.say(230, "Welcome.");
-        }
+        let ftp = self.ftp;
+        let refused = match ftp.log_in(&user, password, self.control.peer()).await {
+            Ok(view) => {
+                self.login = Login::In { user, view };
+                self.folder = RelPath::root();
+                return self.say(230, "Welcome.");
+            }
+            Err(refused) => refused,
+        };
         self.failed_logins += 1;
         if self.failed_logins == LOGIN_ATTEMPTS {
             return Err(refusal(421, "Too many failed logins."));
         }
-        Err(refusal(530, "Login incorrect."))
+        Err(refused)
     }
 
     /// One share answers to every name (RFC 7151).

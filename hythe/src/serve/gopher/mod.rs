@@ -12,15 +12,16 @@
 //! Not here: writing and accounts, for which Gopher has no words.
 //!
 //! ```
+//! use hythe::accounts::Gate;
 //! use hythe::serve::gopher::Gopher;
 //! use hythe::share::{Access, Share};
 //! use hythe_net::{Model, Server};
 //! use std::io::{Read, Write};
 //!
 //! # fn main() -> std::io::Result<()> {
-//! let view = Share::open(".".as_ref())?.view(Access::Read);
+//! let gate = Gate::new(Share::open(".".as_ref())?, Access::Read);
 //! let server = Server::new(Model::Threads { max: 10 })
-//!     .listen(&"127.0.0.1:0".parse()?, Gopher::new(view, None))?;
+//!     .listen(&"127.0.0.1:0".parse()?, Gopher::new(gate, None))?;
 //! let (address, shutdown) = (server.addresses()[0].to_string(), server.shutdown());
 //! let running = std::thread::spawn(move || server.serve());
 //!
@@ -49,7 +50,7 @@ use hythe_wire::gopher::{PORT, Request};
 
 use super::log::{self, Access};
 use super::pump::pump;
-use crate::share::View;
+use crate::accounts::Gate;
 use answer::{Answer, Body};
 use menu::Place;
 
@@ -57,18 +58,19 @@ use menu::Place;
 /// types while the connection is open.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Serves a view over Gopher.
+/// Serves a share over Gopher.
 #[derive(Clone, Debug)]
 pub struct Gopher {
-    view: View,
+    gate: Gate,
     host: Option<String>,
 }
 
 impl Gopher {
-    /// A handler that shows every visitor this view. Menus lead to `host`, or
+    /// A handler that shows every visitor what the gate shows strangers: there
+    /// is no signing in. Menus lead to `host`, or
     /// where none is given, to the address by which the client has reached us.
-    pub fn new(view: View, host: Option<String>) -> Self {
-        Self { view, host }
+    pub fn new(gate: Gate, host: Option<String>) -> Self {
+        Self { gate, host }
     }
 
     async fn serve(&self, connection: Connection) -> io::Result<()> {
@@ -83,7 +85,7 @@ impl Gopher {
 
     async fn answer(&self, stream: Stream, peer: Addr, line: Vec<u8>) -> io::Result<()> {
         let place = self.place(&stream)?;
-        let view = self.view.clone();
+        let view = self.gate.stranger("gopher", &peer);
         let (answer, line) = unblock(move || (Answer::to(&line, &view, place), line)).await;
         let Some(answer) = answer else {
             return Ok(());

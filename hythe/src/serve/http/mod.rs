@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hythe_net::{Addr, Connection, Failure, Handler};
 
 use super::log;
+use crate::accounts::Gate;
 use crate::share::View;
 
 /// Choices of the operator.
@@ -52,7 +53,7 @@ pub struct HttpConfig {
     pub short_lived_threads: bool,
 }
 
-/// Serves a view over HTTP.
+/// Serves a share over HTTP.
 #[derive(Clone, Debug)]
 pub struct Http(Arc<Site>);
 
@@ -61,15 +62,17 @@ pub struct Http(Arc<Site>);
 struct Site {
     /// Tells the entries of several sites apart in one thread's cache.
     id: u32,
+    /// What a visitor without an account sees, whoever it is.
     view: View,
     config: HttpConfig,
 }
 
 impl Http {
-    /// A handler that shows every visitor this view.
-    pub fn new(view: View, config: HttpConfig) -> Self {
+    /// A handler that lets visitors in by this gate.
+    pub fn new(gate: Gate, config: HttpConfig) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let view = gate.stranger("http", &Addr::unnamed());
         Self(Arc::new(Site { id, view, config }))
     }
 }
