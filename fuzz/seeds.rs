@@ -14,6 +14,7 @@ fn main() -> io::Result<()> {
         ("http_response", 8, tables::RESPONSES),
         ("http_chunked", 1, &bodies),
         ("http_range", 8, tables::RANGES),
+        ("http_tus", 0, tables::UPLOADS),
         ("ftp_command", 1, tables::COMMANDS),
         ("ftp_reply", 8, tables::REPLIES),
         ("ftp_listing", 8, tables::LISTINGS),

@@ -58,6 +58,7 @@ mod head;
 mod range;
 mod request;
 mod response;
+pub mod tus;
 
 use core::fmt;
 

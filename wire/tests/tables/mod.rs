@@ -48,6 +48,18 @@ pub(crate) const RANGES: &[&[u8]] = &[
     b"lines=1-2",
 ];
 
+/// Values of the fields of resumable uploads.
+pub(crate) const UPLOADS: &[&[u8]] = &[
+    b"10",
+    b"filename cXVheS50eHQ=,relativePath YS9i, filetype dGV4dC9wbGFpbg==,empty",
+    b"sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=",
+    b"sha256 uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=",
+    b"md5 XrY7u+Ae7tCTyyK7j1rNww==",
+    b"crc32 DUoRhQ==",
+    b"partial",
+    b"final;/.hythe/uploads/a http://quay/.hythe/uploads/b",
+];
+
 /// FTP command lines, each a legal command.
 pub(crate) const COMMANDS: &[&[u8]] = &[
     b"USER anna",
