@@ -68,6 +68,7 @@ pub mod server;
 
 mod addr;
 mod datagram;
+mod interface;
 mod listener;
 mod message;
 mod socket;
@@ -77,6 +78,7 @@ mod timed;
 
 pub use addr::{Addr, dial};
 pub use datagram::{DatagramSocket, LONGEST_DATAGRAM};
+pub use interface::{InterfaceAddress, interface_addresses};
 pub use listener::Listener;
 pub use message::Message;
 pub use reactor::Reactor;

@@ -4,6 +4,7 @@
 //! from its variable `HYTHE_<FLAG>`, else from the file named by `--config`
 //! (see `config.rs`), else from its default.
 
+mod announce;
 mod config;
 mod failure;
 mod logging;

@@ -1,7 +1,6 @@
 //! `hythe serve`: shares a folder, or one file.
 
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
 
+use super::announce::{Listening, announce};
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
 use crate::accounts::Gate;
@@ -187,6 +187,15 @@ enum Allow {
     Read,
 }
 
+impl Allow {
+    fn access(self) -> Access {
+        match self {
+            Self::None => Access::None,
+            Self::Read => Access::Read,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ModelName {
     /// One connection after another
@@ -279,10 +288,7 @@ impl Args {
             };
             Failure::new(Exit::of(&error), text)
         })?;
-        let strangers = match self.allow {
-            Allow::None => Access::None,
-            Allow::Read => Access::Read,
-        };
+        let strangers = self.allow.access();
         Ok(Gate::new(share, strangers))
     }
 
@@ -389,9 +395,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let (server, protocols) = args.server(&gate)?;
     let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
     let server = server.stop_on(signals().map_err(failed)?);
-    // Nobody may be reading any more; that is no reason not to serve.
-    announce(&server.addresses(), &protocols).ok();
-    advise(&server.addresses());
+    let listening: Vec<Listening> = protocols
+        .into_iter()
+        .zip(server.addresses())
+        .map(|(protocol, address)| Listening { protocol, address })
+        .collect();
+    announce(&listening, args.allow.access(), args.log);
     server.serve().map_err(failed)
 }
 
@@ -407,28 +416,6 @@ fn signals() -> io::Result<UnixStream> {
         pipe::register(signal, writing.try_clone()?)?;
     }
     Ok(reading)
-}
-
-/// A line for each listener: protocol, spaces, URL.
-fn announce(addresses: &[Addr], protocols: &[&str]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    for (address, protocol) in addresses.iter().zip(protocols) {
-        writeln!(out, "{protocol:<8}{protocol}://{address}/")?;
-    }
-    out.flush()
-}
-
-/// Tells how to share on the network whom that may surprise.
-fn advise(addresses: &[Addr]) {
-    let loopback = |address: &Addr| match address {
-        Addr::Inet(address) => SocketAddr::ip(address).is_loopback(),
-        Addr::Unix(_) => true,
-        Addr::Other(_) => false,
-    };
-    if addresses.iter().all(loopback) {
-        // Through the log, so that `--log json` is JSON throughout.
-        tracing::info!("only this machine can connect; to share on the network: --bind 0.0.0.0");
-    }
 }
 
 #[cfg(test)]

@@ -9,15 +9,18 @@
     reason = "the one folder where system calls are made by hand"
 )]
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
 use std::mem;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::time::Duration;
+
+use crate::InterfaceAddress;
 
 /// `getsockopt(2)`: fills `value` from the front and returns how many bytes
 /// the kernel wrote.
@@ -198,6 +201,59 @@ pub(crate) fn epoll_control(
     // SAFETY: `event` outlives the call, and the kernel only reads it.
     let result = unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &mut event) };
     check(result).map(drop)
+}
+
+/// `getifaddrs(3)`: the Internet addresses of the interfaces that are up.
+pub(crate) fn interface_addresses() -> io::Result<Vec<InterfaceAddress>> {
+    let mut first = ptr::null_mut();
+    // SAFETY: `first` is writable, and is only used if the call succeeds.
+    check(unsafe { libc::getifaddrs(&mut first) })?;
+    let mut found = Vec::new();
+    let mut next: *const libc::ifaddrs = first;
+    // SAFETY: the list ends with a null pointer, and each item before that is
+    // valid until the list is freed, below.
+    while let Some(item) = unsafe { next.as_ref() } {
+        next = item.ifa_next;
+        let flags = item.ifa_flags as c_int;
+        // SAFETY: the address is that of a valid item, null or complete.
+        let address = unsafe { internet_address(item.ifa_addr) };
+        if let Some(address) = address.filter(|_| flags & libc::IFF_UP != 0) {
+            // SAFETY: the name of a valid item is a string that ends with NUL.
+            let name = unsafe { CStr::from_ptr(item.ifa_name) };
+            found.push(InterfaceAddress {
+                interface: name.to_string_lossy().into_owned(),
+                address,
+                running: flags & libc::IFF_RUNNING != 0,
+            });
+        }
+    }
+    // SAFETY: the list is the one that was given, and nothing borrows from it
+    // any more.
+    unsafe { libc::freeifaddrs(first) };
+    Ok(found)
+}
+
+/// The address in a `sockaddr`, if it is an IPv4 or IPv6 one.
+///
+/// # Safety
+/// The pointer is null or that of an address as long as its family's are.
+unsafe fn internet_address(address: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: as the caller promises, there is at least a family.
+    let family = unsafe { address.as_ref() }?.sa_family;
+    match c_int::from(family) {
+        libc::AF_INET => {
+            // SAFETY: that is what an address of this family is.
+            let address = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            let bits = u32::from_be(address.sin_addr.s_addr);
+            Some(Ipv4Addr::from_bits(bits).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: as above.
+            let address = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
+        }
+        _ => None,
+    }
 }
 
 /// `fork(2)`: has a copy of this process close the descriptors `close` and run
