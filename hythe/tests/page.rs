@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use hythe::share::{Access, By, Order, Pieces, RelPath, Share, View};
-use hythe::web::{FolderJson, FolderPage, FolderQuery};
+use hythe::web::{FolderJson, FolderPage, FolderQuery, Setting};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -77,11 +77,12 @@ fn text(mut pieces: impl Pieces) -> String {
 }
 
 fn page(folder: &TempDir, at: &str, order: Order) -> String {
-    text(FolderPage::new(&view(folder), &path(at), order).unwrap())
+    text(FolderPage::new(&view(folder), &path(at), order, &Setting::default()).unwrap())
 }
 
 fn json(folder: &TempDir, at: &str) -> Value {
-    let json = text(FolderJson::new(&view(folder), &path(at), BY_NAME).unwrap());
+    let json =
+        text(FolderJson::new(&view(folder), &path(at), BY_NAME, &Setting::default()).unwrap());
     serde_json::from_str(&json).unwrap()
 }
 
@@ -256,8 +257,20 @@ fn columns_turn_the_order_around() {
 #[test]
 fn the_head_comes_before_the_folder_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let mut page = FolderPage::new(&view(&folder), &RelPath::root(), BY_NAME).unwrap();
-    let mut json = FolderJson::new(&view(&folder), &RelPath::root(), BY_NAME).unwrap();
+    let mut page = FolderPage::new(
+        &view(&folder),
+        &RelPath::root(),
+        BY_NAME,
+        &Setting::default(),
+    )
+    .unwrap();
+    let mut json = FolderJson::new(
+        &view(&folder),
+        &RelPath::root(),
+        BY_NAME,
+        &Setting::default(),
+    )
+    .unwrap();
     let (mut html, mut listing) = (Vec::new(), Vec::new());
     assert!(page.piece(&mut html).unwrap());
     assert!(json.piece(&mut listing).unwrap());
@@ -272,8 +285,8 @@ fn what_is_no_folder_has_no_page() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), b"file", "");
     for at in ["file", "nothing"] {
-        assert!(FolderPage::new(&view(&folder), &path(at), BY_NAME).is_err());
-        assert!(FolderJson::new(&view(&folder), &path(at), BY_NAME).is_err());
+        assert!(FolderPage::new(&view(&folder), &path(at), BY_NAME, &Setting::default()).is_err());
+        assert!(FolderJson::new(&view(&folder), &path(at), BY_NAME, &Setting::default()).is_err());
     }
 }
 
@@ -293,8 +306,8 @@ fn a_large_folder_comes_in_small_pieces() {
     }
     let view = view(&folder);
     let bodies: [Box<dyn Pieces>; 2] = [
-        Box::new(FolderPage::new(&view, &RelPath::root(), BY_NAME).unwrap()),
-        Box::new(FolderJson::new(&view, &RelPath::root(), BY_NAME).unwrap()),
+        Box::new(FolderPage::new(&view, &RelPath::root(), BY_NAME, &Setting::default()).unwrap()),
+        Box::new(FolderJson::new(&view, &RelPath::root(), BY_NAME, &Setting::default()).unwrap()),
     ];
     let [html, json] = bodies.map(|mut body| {
         let (mut whole, mut more) = (Vec::new(), true);

@@ -2,16 +2,25 @@
 
 use askama::Template;
 
-use super::Preamble;
+use super::{Bottom, Setting, Top};
 
 /// The page of an error: `status` as in `404`, `reason` in a few words, and
 /// `detail`, a sentence on what to do about it, or empty. All of it is escaped.
-pub fn error_page(status: u16, reason: &str, detail: &str) -> String {
+/// What of it the table of translations knows is translated.
+pub fn error_page(status: u16, reason: &str, detail: &str, setting: &Setting) -> String {
+    let reason = setting.lang.say(reason);
     let page = ErrorPage {
-        preamble: Preamble { title: reason },
+        top: Top {
+            setting,
+            title: reason,
+            above: &[],
+            here: "",
+            next: "/",
+        },
         status,
         reason,
-        detail,
+        detail: setting.lang.say(detail),
+        setting,
     };
     // A template fails only where its values or what it writes to do; numbers,
     // text and a `String` never do.
@@ -21,24 +30,22 @@ pub fn error_page(status: u16, reason: &str, detail: &str) -> String {
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r#"{{ preamble|safe }}
-<body>
+    source = r#"{{ top|safe }}
 <main class="error">
 <h1><span>{{ status }}</span> {{ reason }}</h1>
 {%- if !detail.is_empty() %}
 <p>{{ detail }}</p>
 {%- endif %}
-<p><a href="/">Go to the top folder</a></p>
+<p><a href="{{ setting.base }}/">{{ setting.lang.say("Go to the top folder") }}</a></p>
 </main>
-</body>
-</html>
-"#
+{{ Bottom|safe }}"#
 )]
 struct ErrorPage<'a> {
-    preamble: Preamble<'a>,
+    top: Top<'a>,
     status: u16,
     reason: &'a str,
     detail: &'a str,
+    setting: &'a Setting,
 }
 
 #[cfg(test)]
@@ -47,11 +54,16 @@ mod tests {
 
     #[test]
     fn everything_is_escaped() {
-        let page = error_page(404, "No <b>such</b> thing", "</main><script>\"'&");
+        let page = error_page(
+            404,
+            "No <b>such</b> thing",
+            "</main><script>\"'&",
+            &Setting::default(),
+        );
         assert!(page.contains("404"));
         assert!(page.contains("No &#60;b&#62;such&#60;/b&#62; thing"));
         assert!(page.contains("&#60;/main&#62;&#60;script&#62;&#34;&#39;&#38;"));
         assert!(!page.contains("<script") && !page.contains("<b>"));
-        assert!(!error_page(500, "Oh", "").contains("<p></p>"));
+        assert!(!error_page(500, "Oh", "", &Setting::default()).contains("<p></p>"));
     }
 }

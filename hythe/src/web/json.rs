@@ -6,7 +6,7 @@ use std::io;
 use serde::Serialize;
 
 use super::stream::{Layout, Streamed};
-use super::text;
+use super::{Setting, text};
 use crate::share::{Entry, Order, Pieces, RelPath, View};
 
 /// A folder's listing as JSON, an entry a line:
@@ -28,9 +28,10 @@ impl FolderJson {
     ///
     /// # Errors
     /// As [`View::list`].
-    pub fn new(view: &View, path: &RelPath, order: Order) -> io::Result<Self> {
+    pub fn new(view: &View, path: &RelPath, order: Order, setting: &Setting) -> io::Result<Self> {
         let listing = view.list(path, order)?;
-        Ok(Self(Streamed::new(listing, Json { first: true })))
+        let base = setting.base.clone();
+        Ok(Self(Streamed::new(listing, Json { base, first: true })))
     }
 }
 
@@ -41,6 +42,8 @@ impl Pieces for FolderJson {
 }
 
 struct Json {
+    /// What stands before every path.
+    base: String,
     /// Whether the next entry is the first and needs no comma before it.
     first: bool,
 }
@@ -74,7 +77,7 @@ impl Layout for Json {
             let is_folder = entry.meta.is_folder();
             let record = Record {
                 name: String::from_utf8_lossy(&entry.name),
-                href: text::href(folder, entry),
+                href: text::href(&self.base, folder, entry),
                 kind: if is_folder { "folder" } else { "file" },
                 size: (!is_folder).then_some(entry.meta.size),
                 modified: text::timestamp(entry.meta.modified).map(|time| time.to_string()),

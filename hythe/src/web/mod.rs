@@ -1,91 +1,112 @@
 //! What a browser sees: the page of a folder, the same as JSON, and error pages.
 //!
 //! A folder's page is streamed ([`Pieces`](crate::share::Pieces)): its head is
-//! sent before the folder has been read, its rows as they come. There is no
-//! script in it, and nothing that it would have to fetch, so that one reply is
-//! all it takes and [`CONTENT_SECURITY_POLICY`] can forbid everything else.
+//! sent before the folder has been read, its rows as they come. Everything on it
+//! works without a script: browsing, downloading, searching, uploading, signing
+//! in. [`SCRIPT`] adds what needs one. There is nothing else to fetch, so that
+//! [`content_security_policy`] can forbid everything else.
 //!
 //! Each template stands beside the values that go into it, so that one glance
 //! shows what can be on the page; askama escapes them all. Nothing here knows
 //! HTTP beyond a query string and a status code.
 
 mod error;
+mod frame;
 mod json;
+mod lang;
 mod page;
 mod query;
+mod setting;
 mod stream;
 mod text;
 
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use base64ct::{Base64, Encoding as _};
+use sha2::{Digest as _, Sha256};
+
 pub use error::error_page;
 pub use json::FolderJson;
+pub use lang::Lang;
 pub use page::FolderPage;
 pub use query::{FolderQuery, Format};
+pub use setting::{Setting, nonce};
 
-use askama::Template;
+use frame::{Bottom, Crumb, Top};
 
-/// The `Content-Security-Policy` of every page made here: one style sheet, known
-/// by its hash, pictures, forms to ourselves, and nothing else; in nobody's
-/// frame.
-pub const CONTENT_SECURITY_POLICY: &str = concat!(
-    "default-src 'none'; ",
-    "style-src 'sha256-W353O8bUaxk+6lqnr9YWcbZYTBC/J0Lxps6JS8qYdRk='; ",
-    "img-src 'self' data:; ",
-    "form-action 'self'; ",
-    "frame-ancestors 'none'; ",
-    "base-uri 'none'",
-);
+/// The script of the folder page, to be served at [`script_address`].
+pub const SCRIPT: &str = include_str!("script.js");
 
 /// The style of every page, byte for byte what its hash in
-/// [`CONTENT_SECURITY_POLICY`] is of.
+/// [`content_security_policy`] is of.
 const STYLE: &str = include_str!("style.css");
 
-/// What every page begins with. The empty icon keeps browsers from asking for
-/// `/favicon.ico`, which is no file of the share.
-#[derive(Template)]
-#[template(
-    ext = "html",
-    source = r#"<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{{ title }}</title>
-<link rel="icon" href="data:,">
-<style>{{ STYLE|safe }}</style>
-</head>"#
-)]
-struct Preamble<'a> {
-    title: &'a str,
+/// What tells this [`SCRIPT`] from those of other versions of the program: a part
+/// of its hash, in hexadecimal digits. Under an address that has it in it, the
+/// script may be kept for ever.
+pub fn script_version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        let hash = Sha256::digest(SCRIPT);
+        hash.iter().take(8).fold(String::new(), |mut text, byte| {
+            // Writing to a `String` never fails.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    });
+    &VERSION
+}
+
+/// From where pages fetch [`SCRIPT`].
+pub fn script_address() -> String {
+    format!("/.hythe/page.js?v={}", script_version())
+}
+
+/// The `Content-Security-Policy` of a page made here: one style sheet, known by
+/// its hash; the script that has this nonce, none if it is empty; previews of the
+/// share's own files; forms and requests to ourselves, and nothing else; in
+/// nobody's frame.
+pub fn content_security_policy(nonce: &str) -> String {
+    static STYLE_HASH: LazyLock<String> =
+        LazyLock::new(|| Base64::encode_string(&Sha256::digest(STYLE)));
+    let mut policy = format!(
+        "default-src 'none'; style-src 'sha256-{}'; ",
+        STYLE_HASH.as_str()
+    );
+    if !nonce.is_empty() {
+        // Writing to a `String` never fails.
+        let _ = write!(
+            policy,
+            "script-src 'nonce-{nonce}'; connect-src 'self'; media-src 'self' blob:; \
+             frame-src 'self'; "
+        );
+    }
+    policy.push_str(
+        "img-src 'self' data: blob:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    );
+    policy
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-
     use super::*;
 
-    /// Hashed by programs that everyone has, so that no crate is needed for it.
     #[test]
-    fn the_policy_names_the_styles_hash() {
-        let mut child = Command::new("sh")
-            .args([
-                "-c",
-                "sha256sum | cut -c 1-64 | tr a-f A-F | basenc --base16 -d | base64",
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(STYLE.as_bytes()).unwrap();
-        drop(stdin);
-        let output = child.wait_with_output().unwrap().stdout;
-        let hash = String::from_utf8(output).unwrap();
+    fn the_policy_names_the_nonce_and_the_styles_hash() {
+        let policy = content_security_policy("abc");
+        assert!(policy.contains("script-src 'nonce-abc';"), "{policy}");
+        assert!(policy.contains("style-src 'sha256-"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert!(!content_security_policy("").contains("script-src"));
+    }
+
+    #[test]
+    fn the_scripts_version_is_short_and_plain() {
+        assert_eq!(script_version().len(), 16);
         assert!(
-            CONTENT_SECURITY_POLICY.contains(&format!("'sha256-{}'", hash.trim())),
-            "style.css has changed; its hash is now {hash}"
+            script_version()
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit())
         );
     }
 

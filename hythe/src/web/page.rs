@@ -6,7 +6,7 @@ use askama::Template;
 
 use super::query::SORTS;
 use super::stream::{Layout, Streamed};
-use super::{Preamble, text};
+use super::{Bottom, Crumb, Lang, Setting, Top, text};
 use crate::share::{By, Entry, Order, Pieces, RelPath, View};
 
 /// A folder's page in HTML.
@@ -21,9 +21,10 @@ impl FolderPage {
     ///
     /// # Errors
     /// As [`View::list`].
-    pub fn new(view: &View, path: &RelPath, order: Order) -> io::Result<Self> {
+    pub fn new(view: &View, path: &RelPath, order: Order, setting: &Setting) -> io::Result<Self> {
         let html = Html {
             share: text::shown(view.share().name().as_bytes()),
+            setting: setting.clone(),
             order,
             tally: Tally::default(),
         };
@@ -39,6 +40,7 @@ impl Pieces for FolderPage {
 
 struct Html {
     share: String,
+    setting: Setting,
     order: Order,
     tally: Tally,
 }
@@ -53,7 +55,7 @@ struct Tally {
 
 impl Layout for Html {
     fn begin(&mut self, folder: &RelPath, out: &mut Vec<u8>) -> io::Result<()> {
-        let crumbs = crumbs(&self.share, folder);
+        let crumbs = crumbs(&self.share, &self.setting.base, folder);
         let (here, above) = match crumbs.split_last() {
             Some((here, above)) => (here.name.as_str(), above),
             None => (self.share.as_str(), &[][..]),
@@ -63,9 +65,14 @@ impl Layout for Html {
             _ => format!("{here} – {}", self.share),
         };
         let head = Head {
-            preamble: Preamble { title: &title },
-            here,
-            above,
+            top: Top {
+                setting: &self.setting,
+                title: &title,
+                above,
+                here,
+                next: crumbs.last().map_or("/", |crumb| &crumb.href),
+            },
+            lang: self.setting.lang,
             columns: columns(self.order),
         };
         head.write_into(out)
@@ -80,16 +87,24 @@ impl Layout for Html {
         for entry in entries {
             self.tally.add(entry);
         }
-        let rows = entries.iter().map(|entry| Row::new(folder, entry));
+        let base = self.setting.base.as_str();
+        let rows = entries.iter().map(|entry| Row::new(base, folder, entry));
         Rows {
             rows: rows.collect(),
+            lang: self.setting.lang,
         }
         .write_into(out)
     }
 
     fn end(&mut self, sorted: bool, out: &mut Vec<u8>) -> io::Result<()> {
-        let summary = self.tally.summary();
-        Tail { summary, sorted }.write_into(out)
+        let lang = self.setting.lang;
+        let summary = self.tally.summary(lang);
+        Tail {
+            lang,
+            summary,
+            sorted,
+        }
+        .write_into(out)
     }
 }
 
@@ -105,30 +120,25 @@ impl Tally {
     }
 
     /// `1 folder, 2 files, 3.4 KiB`; `None` if there was nothing.
-    fn summary(&self) -> Option<String> {
+    fn summary(&self, lang: Lang) -> Option<String> {
         let mut parts = Vec::new();
         if self.folders > 0 {
-            parts.push(text::count(self.folders, "folder"));
+            parts.push(text::folders(lang, self.folders));
         }
         if self.files > 0 {
-            parts.push(text::count(self.files, "file"));
+            parts.push(text::files(lang, self.files));
             parts.push(text::size(self.bytes));
         }
-        (!parts.is_empty()).then(|| parts.join(", "))
+        (!parts.is_empty()).then(|| parts.join(lang.comma()))
     }
 }
 
-/// A folder on the way from the root of the share to where the visitor is.
-struct Crumb {
-    name: String,
-    href: String,
-}
-
-fn crumbs(share: &str, folder: &RelPath) -> Vec<Crumb> {
+/// The folders on the way from the root of the share to where the visitor is.
+fn crumbs(share: &str, base: &str, folder: &RelPath) -> Vec<Crumb> {
     let mut crumbs = Vec::new();
     let mut next = Some(folder.clone());
     while let Some(path) = next {
-        let mut href = String::new();
+        let mut href = base.to_owned();
         path.url_path(true, &mut href);
         let name = path.name().map_or_else(|| share.to_owned(), text::shown);
         crumbs.push(Crumb { name, href });
@@ -181,47 +191,39 @@ fn columns(order: Order) -> [Column; 3] {
 #[derive(Template)]
 #[template(
     ext = "html",
-    source = r##"{{ preamble|safe }}
-<body>
-<header>
-<nav aria-label="Breadcrumbs">
-<ol>
-{%- for crumb in above %}
-<li><a href="{{ crumb.href }}"><bdi>{{ crumb.name }}</bdi></a></li>
-{%- endfor %}
-<li><h1 aria-current="page"><bdi>{{ here }}</bdi></h1></li>
-</ol>
-</nav>
-<ul class="downloads">
-<li><a href="?zip" rel="nofollow">Download zip</a></li>
-<li><a href="?tar" rel="nofollow">Download tar</a></li>
-</ul>
-</header>
+    source = r##"{{ top|safe }}
 <main>
+<ul class="downloads">
+<li><a href="?zip" rel="nofollow">{{ lang.say("Download zip") }}</a></li>
+<li><a href="?tar" rel="nofollow">{{ lang.say("Download tar") }}</a></li>
+</ul>
+{%- if top.setting.may_upload() %}
+<form class="send" method="post" action="./" enctype="multipart/form-data">
+<label>{{ lang.say("Upload files") }} <input type="file" name="file" multiple required></label>
+<button>{{ lang.say("Upload") }}</button>
+</form>
+{%- endif %}
 <table>
-<caption>Contents of <bdi>{{ here }}</bdi>, folders first</caption>
+<caption>{{ lang.say("Contents of this folder, folders first") }}</caption>
 <thead>
 <tr>
 {%- for column in columns %}
 <th scope="col"{% if let Some(sorted) = column.sorted %} aria-sort="{{ sorted }}"{% endif -%}
-><a href="?sort={{ column.key }}&amp;order={{ column.order }}" rel="nofollow">{{ column.label }}</a></th>
+><a href="?sort={{ column.key }}&amp;order={{ column.order }}" rel="nofollow">{{ lang.say(column.label) }}</a></th>
 {%- endfor %}
 </tr>
 </thead>
-{%- if let Some(parent) = above.last() %}
+{%- if let Some(parent) = top.above.last() %}
 <tbody class="parent">
-<tr><th scope="row" colspan="3"><a href="{{ parent.href }}">Parent folder</a></th></tr>
+<tr><th scope="row" colspan="3"><a href="{{ parent.href }}">{{ lang.say("Parent folder") }}</a></th></tr>
 </tbody>
 {%- endif %}
 <tbody>
 "##
 )]
 struct Head<'a> {
-    preamble: Preamble<'a>,
-    /// Where the visitor is.
-    here: &'a str,
-    /// The folders that is in, from the root of the share down.
-    above: &'a [Crumb],
+    top: Top<'a>,
+    lang: Lang,
     columns: [Column; 3],
 }
 
@@ -242,10 +244,10 @@ struct Time {
 }
 
 impl Row {
-    fn new(folder: &RelPath, entry: &Entry) -> Self {
+    fn new(base: &str, folder: &RelPath, entry: &Entry) -> Self {
         Self {
             name: text::shown(&entry.name),
-            href: text::href(folder, entry),
+            href: text::href(base, folder, entry),
             folder: entry.meta.is_folder(),
             bytes: entry.meta.size,
             size: text::size(entry.meta.size),
@@ -265,9 +267,9 @@ impl Row {
 <tr{% if row.folder %} class="folder"{% endif %}><th scope="row">
 {%- match row.href -%}
 {%- when Some(href) %}<a href="{{ href }}">
-{%- when None %}<span title="No link can hold this name">
+{%- when None %}<span title="{{ lang.say("No link can hold this name") }}">
 {%- endmatch -%}
-{%- if row.folder %}<span class="unseen">Folder </span>{% endif -%}
+{%- if row.folder %}<span class="unseen">{{ lang.say("Folder") }} </span>{% endif -%}
 <bdi>{{ row.name }}</bdi>{% if row.folder %}/{% endif -%}
 {%- if row.href.is_some() %}</a>{% else %}</span>{% endif -%}
 </th><td>
@@ -278,6 +280,7 @@ impl Row {
 {% endfor %}"#
 )]
 struct Rows {
+    lang: Lang,
     rows: Vec<Row>,
 }
 
@@ -288,22 +291,21 @@ struct Rows {
     source = r#"</tbody>
 </table>
 {%- if summary.is_none() %}
-<p class="empty">This folder is empty.</p>
+<p class="empty">{{ lang.say("This folder is empty.") }}</p>
 {%- endif %}
 </main>
 <footer>
 {%- if !sorted %}
-<p>This folder has too many entries to be sorted. They are listed as the disk has them.</p>
+<p>{{ lang.say("This folder has too many entries to be sorted. They are listed as the disk has them.") }}</p>
 {%- endif %}
 {%- if let Some(summary) = summary %}
 <p>{{ summary }}</p>
 {%- endif %}
 </footer>
-</body>
-</html>
-"#
+{{ Bottom|safe }}"#
 )]
 struct Tail {
+    lang: Lang,
     summary: Option<String>,
     sorted: bool,
 }

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::Lang;
 use crate::share::{Entry, Modified, RelPath};
 
 /// A name to be looked at.
@@ -31,13 +32,13 @@ fn visible(character: char) -> char {
 }
 
 /// The URL of an entry of `folder`: its path from the root of the share, as
-/// percent-encoded bytes. `None` for what no URL can name.
-pub(super) fn href(folder: &RelPath, entry: &Entry) -> Option<String> {
+/// percent-encoded bytes, after `base`. `None` for what no URL can name.
+pub(super) fn href(base: &str, folder: &RelPath, entry: &Entry) -> Option<String> {
     let path = folder.join(&entry.name).ok()?;
     if !path.fits_url() {
         return None;
     }
-    let mut href = String::new();
+    let mut href = base.to_owned();
     path.url_path(entry.meta.is_folder(), &mut href);
     Some(href)
 }
@@ -66,10 +67,22 @@ pub(super) fn timestamp(modified: Modified) -> Option<Timestamp> {
     Timestamp::from_second(modified.secs).ok()
 }
 
-/// A number of things, in words: `1 file`, `2 files`.
-pub(super) fn count(number: u64, thing: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {thing}{plural}")
+/// A number of folders, in words.
+pub(super) fn folders(lang: Lang, number: u64) -> String {
+    match (lang, number) {
+        (Lang::En, 1) => "1 folder".to_owned(),
+        (Lang::En, _) => format!("{number} folders"),
+        (Lang::Zh, _) => format!("{number} 个文件夹"),
+    }
+}
+
+/// A number of files, in words.
+pub(super) fn files(lang: Lang, number: u64) -> String {
+    match (lang, number) {
+        (Lang::En, 1) => "1 file".to_owned(),
+        (Lang::En, _) => format!("{number} files"),
+        (Lang::Zh, _) => format!("{number} 个文件"),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +136,9 @@ mod tests {
 
     #[test]
     fn counts() {
-        let counts = [0, 1, 2].map(|number| count(number, "file"));
+        let counts = [0, 1, 2].map(|number| files(Lang::En, number));
         assert_eq!(counts, ["0 files", "1 file", "2 files"]);
+        assert_eq!(folders(Lang::En, 1), "1 folder");
+        assert_eq!(folders(Lang::Zh, 1), "1 个文件夹");
     }
 }

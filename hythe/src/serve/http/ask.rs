@@ -4,6 +4,8 @@ use hythe_wire::http::{
     Coding, Encodings, Method, Request, Target, Values, accepts_json_before_html,
 };
 
+use crate::web::Lang;
+
 /// A request as a value.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
@@ -15,6 +17,8 @@ pub(super) struct Ask {
     pub(super) json: bool,
     /// Whether errors are better shown as a page than as a line of text.
     pub(super) html: bool,
+    /// What pages should speak.
+    pub(super) lang: Lang,
     pub(super) range: Option<Vec<u8>>,
     pub(super) if_range: Option<Vec<u8>>,
     pub(super) if_match: Option<Vec<u8>>,
@@ -38,6 +42,7 @@ impl Ask {
                 .accept
                 .clone()
                 .any(|value| contains(value, b"text/html")),
+            lang: Lang::of(request.fields.all("Accept-Language")),
             range: owned(request.range),
             if_range: owned(request.if_range),
             if_match: joined(request.if_match.clone()),

@@ -11,7 +11,7 @@ use super::ask::Ask;
 use super::file::file;
 use super::reply::{Body, Reply};
 use crate::share::{Kind, Pieces, RelPath, Tar, View, Zip};
-use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format};
+use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format, Setting};
 
 /// A folder's links are relative to it, so its address ends in a slash. The
 /// new one is made from the path as understood, hence begins with exactly one:
@@ -53,15 +53,20 @@ pub(super) fn folder(site: &Site, ask: &Ask, path: RelPath) -> io::Result<Reply>
             ".tar",
             Tar::new(view, &path)?,
         ),
-        Some(Format::Json) => json(view, ask, &path, &query)?,
-        None if ask.json => json(view, ask, &path, &query)?,
-        Some(Format::Html) | None => listing(
-            ask,
-            "text/html; charset=utf-8",
-            FolderPage::new(view, &path, query.order)?,
-        )
-        .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
-        .field("Referrer-Policy", "same-origin"),
+        Some(Format::Json) => json(site, ask, &path, &query)?,
+        None if ask.json => json(site, ask, &path, &query)?,
+        Some(Format::Html) | None => {
+            let setting = setting(site, ask);
+            let policy = web::content_security_policy(&setting.nonce);
+            listing(
+                ask,
+                "text/html; charset=utf-8",
+                FolderPage::new(view, &path, query.order, &setting)?,
+            )
+            .field("Content-Security-Policy", policy)
+            .field("Content-Language", setting.lang.tag())
+            .field("Referrer-Policy", "same-origin")
+        }
     };
     Ok(reply
         .field("Cache-Control", "no-cache")
@@ -81,11 +86,21 @@ fn index(site: &Site, ask: &Ask, folder: &RelPath) -> io::Result<Option<Reply>> 
     }
 }
 
-fn json(view: &View, ask: &Ask, path: &RelPath, query: &FolderQuery) -> io::Result<Reply> {
+/// Who looks at a page, and how.
+fn setting(site: &Site, ask: &Ask) -> Setting {
+    Setting {
+        lang: ask.lang,
+        nonce: web::nonce(),
+        access: site.view.access(),
+        ..Setting::default()
+    }
+}
+
+fn json(site: &Site, ask: &Ask, path: &RelPath, query: &FolderQuery) -> io::Result<Reply> {
     Ok(listing(
         ask,
         "application/json",
-        FolderJson::new(view, path, query.order)?,
+        FolderJson::new(&site.view, path, query.order, &setting(site, ask))?,
     ))
 }
 
@@ -100,7 +115,7 @@ fn listing(ask: &Ask, media_type: &str, pieces: impl Pieces + 'static) -> Reply 
     };
     reply
         .field("Content-Type", media_type)
-        .field("Vary", "Accept, Accept-Encoding")
+        .field("Vary", "Accept, Accept-Encoding, Accept-Language")
 }
 
 fn archive(

@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::date::Date;
 use super::ready::Check;
 use crate::share::Pieces;
-use crate::web;
+use crate::web::{self, Lang, Setting};
 
 /// An answer as a value.
 pub(super) struct Reply {
@@ -61,18 +61,25 @@ impl Reply {
         self
     }
 
-    /// An error, told as a page to browsers and as a line of text to others.
-    pub(super) fn error(status: u16, detail: &str, html: bool) -> Self {
+    /// An error, told as a page in this language to browsers and as a line of
+    /// text to others.
+    pub(super) fn error(status: u16, detail: &str, html: Option<Lang>) -> Self {
         let reason = reason(status);
         let reply = |media_type, text: String| {
             Self::new(status, Body::Bytes(text.into_bytes()))
                 .field("Content-Type", media_type)
                 .field("X-Content-Type-Options", "nosniff")
         };
-        if html {
-            let page = web::error_page(status, reason, &sentence(detail));
+        if let Some(lang) = html {
+            let setting = Setting {
+                lang,
+                ..Setting::default()
+            };
+            let page = web::error_page(status, reason, &sentence(detail), &setting);
             reply("text/html; charset=utf-8", page)
-                .field("Content-Security-Policy", web::CONTENT_SECURITY_POLICY)
+                .field("Content-Security-Policy", web::content_security_policy(""))
+                .field("Content-Language", lang.tag())
+                .field("Vary", "Accept, Accept-Language")
         } else {
             reply(
                 "text/plain; charset=utf-8",
@@ -83,7 +90,7 @@ impl Reply {
 
     /// An error in answer to a request that was understood.
     pub(super) fn refusal(ask: &Ask, status: u16, detail: &str) -> Self {
-        Self::error(status, detail, ask.html)
+        Self::error(status, detail, ask.html.then_some(ask.lang))
     }
 
     /// Appends the head to `out`; returns where in it the date stands.

@@ -379,7 +379,7 @@ impl Session {
             .next()
             .unwrap_or_default();
         let line = line[..line.len().min(REFUSED_SHOWN)].trim_ascii_end();
-        let reply = Reply::error(error.status, error.reason, false);
+        let reply = Reply::error(error.status, error.reason, None);
         self.reply(reply, "-", line, &Terms::CLOSE).await
     }
 
