@@ -71,7 +71,7 @@ fn a_folder_is_a_page_or_json_as_the_client_likes() {
         );
         assert_eq!(
             reply.field("Vary"),
-            Some("Accept, Accept-Encoding"),
+            Some("Accept, Accept-Encoding, Accept-Language"),
             "{target} {accept}"
         );
         assert_eq!(
