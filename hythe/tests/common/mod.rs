@@ -234,6 +234,7 @@ pub fn tool(name: &str) -> Command {
         "python3" => "python3-minimal",
         "id" | "timeout" => "coreutils",
         "script" => "bsdutils",
+        "zbarimg" => "zbar-tools",
         "setpriv" => "util-linux",
         other => other,
     };
