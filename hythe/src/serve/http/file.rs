@@ -42,14 +42,20 @@ const NEIGHBOURS: [(Coding, &[u8], &[u8]); 3] = [
 ];
 
 /// Answers with a file, which has been opened.
-pub(super) fn file(site: &Site, ask: &Ask, path: &RelPath, opened: Opened) -> io::Result<Reply> {
+pub(super) fn file(
+    site: &Site,
+    ask: &Ask,
+    view: &View,
+    path: &RelPath,
+    opened: Opened,
+) -> io::Result<Reply> {
     let beginning = read(&opened.file, 0..opened.meta.size.min(SNIFF as u64))?;
     let content = Content::of(path.name().unwrap_or_default(), &beginning);
     let mut made_from = vec![Check {
         path: path.clone(),
         found: Some(opened.meta),
     }];
-    let mut chosen = choose(&site.view, ask, path, opened, &content, &mut made_from)?;
+    let mut chosen = choose(view, ask, path, opened, &content, &mut made_from)?;
 
     let reply = match chosen.validators.evaluate(ask) {
         Outcome::Failed => return Ok(Reply::refusal(ask, 412, "it is not what you expected")),

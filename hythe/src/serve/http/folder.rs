@@ -10,8 +10,9 @@ use super::Site;
 use super::ask::Ask;
 use super::file::file;
 use super::reply::{Body, Reply};
+use super::visit::Visit;
 use crate::share::{Kind, Pieces, RelPath, Tar, View, Zip};
-use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format, Setting};
+use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format};
 
 /// A folder's links are relative to it, so its address ends in a slash. The
 /// new one is made from the path as understood, hence begins with exactly one:
@@ -28,13 +29,13 @@ pub(super) fn redirect(ask: &Ask, path: &RelPath) -> Reply {
 }
 
 /// A folder as what was asked for: a page, JSON, or an archive.
-pub(super) fn folder(site: &Site, ask: &Ask, path: RelPath) -> io::Result<Reply> {
-    let view = &site.view;
+pub(super) fn folder(site: &Site, ask: &Ask, visit: &Visit, path: RelPath) -> io::Result<Reply> {
+    let view = &visit.view;
     let query = FolderQuery::parse(ask.query.as_deref());
     if site.config.index
         && query.format.is_none()
         && !ask.json
-        && let Some(reply) = index(site, ask, &path)?
+        && let Some(reply) = index(site, ask, view, &path)?
     {
         return Ok(reply);
     }
@@ -53,10 +54,10 @@ pub(super) fn folder(site: &Site, ask: &Ask, path: RelPath) -> io::Result<Reply>
             ".tar",
             Tar::new(view, &path)?,
         ),
-        Some(Format::Json) => json(site, ask, &path, &query)?,
-        None if ask.json => json(site, ask, &path, &query)?,
+        Some(Format::Json) => json(site, ask, visit, &path, &query)?,
+        None if ask.json => json(site, ask, visit, &path, &query)?,
         Some(Format::Html) | None => {
-            let setting = setting(site, ask);
+            let setting = visit.setting(site, ask);
             let policy = web::content_security_policy(&setting.nonce);
             listing(
                 ask,
@@ -74,33 +75,31 @@ pub(super) fn folder(site: &Site, ask: &Ask, path: RelPath) -> io::Result<Reply>
 }
 
 /// The folder's `index.html`, where it has one.
-fn index(site: &Site, ask: &Ask, folder: &RelPath) -> io::Result<Option<Reply>> {
+fn index(site: &Site, ask: &Ask, view: &View, folder: &RelPath) -> io::Result<Option<Reply>> {
     let Ok(path) = folder.join(b"index.html") else {
         return Ok(None);
     };
-    match site.view.open(&path) {
-        Ok(opened) if opened.meta.kind == Kind::File => file(site, ask, &path, opened).map(Some),
+    match view.open(&path) {
+        Ok(opened) if opened.meta.kind == Kind::File => {
+            file(site, ask, view, &path, opened).map(Some)
+        }
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Who looks at a page, and how.
-fn setting(site: &Site, ask: &Ask) -> Setting {
-    Setting {
-        lang: ask.lang,
-        nonce: web::nonce(),
-        access: site.view.access(),
-        ..Setting::default()
-    }
-}
-
-fn json(site: &Site, ask: &Ask, path: &RelPath, query: &FolderQuery) -> io::Result<Reply> {
+fn json(
+    site: &Site,
+    ask: &Ask,
+    visit: &Visit,
+    path: &RelPath,
+    query: &FolderQuery,
+) -> io::Result<Reply> {
     Ok(listing(
         ask,
         "application/json",
-        FolderJson::new(&site.view, path, query.order, &setting(site, ask))?,
+        FolderJson::new(&visit.view, path, query.order, &visit.setting(site, ask))?,
     ))
 }
 

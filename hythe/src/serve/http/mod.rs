@@ -1,4 +1,4 @@
-//! HTTP/1.1 origin server for a share (RFC 9110, RFC 9112), read side.
+//! HTTP/1.1 origin server for a share (RFC 9110, RFC 9112).
 //!
 //! ```text
 //!            ┌────────── idle: no buffer, a few hundred bytes ◄────────┐
@@ -7,32 +7,42 @@
 //!            │                                                         │   no thread, one send
 //!            no                                                        │
 //!            ▼                                                         │
-//!   session: whole head, body drained ─► ask ─► answer ─► reply ─► body
-//!                                         (on the pool)    (head, then sendfile or pieces)
+//!   session: whole head ─► ask ─► visit ─► answer ─┬──────────────► reply ─► body
+//!                              (on the pool)       └► intake ──────┘  (head, then sendfile
+//!                                                    (body, to the pool)         or pieces)
 //! ```
 //!
-//! A request becomes an `Ask`, a value; `answer` turns it into a
-//! `Reply`, another value, with nothing but file calls in
-//! between; only `session` knows of sockets and time.
+//! A request becomes an `Ask`, a value; who asks, a `Visit` with the view of
+//! that visitor; `answer` makes of both a `Reply`, another value, or an
+//! `Intake` that makes one of the body. Only `session` knows of sockets and
+//! time.
 //!
-//! Not here: writing, accounts, and applications.
+//! Not here: applications.
+
+#![allow(dead_code, reason = "the parts that use all of it are being added")]
 
 mod answer;
 mod ask;
 mod body;
+mod change;
 mod condition;
 mod content;
 mod date;
 mod file;
 mod folder;
+mod intake;
+mod origin;
+mod own;
 mod ready;
 mod reply;
 mod session;
+mod tus;
+mod visit;
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use hythe_net::{Addr, Connection, Failure, Handler};
 
@@ -62,9 +72,14 @@ pub struct Http(Arc<Site>);
 struct Site {
     /// Tells the entries of several sites apart in one thread's cache.
     id: u32,
+    /// Through which all visitors come.
+    gate: Gate,
     /// What a visitor without an account sees, whoever it is.
-    view: View,
+    strangers: View,
     config: HttpConfig,
+    /// How often something was changed here: whoever has changed a file sees
+    /// so at once, on whichever thread.
+    changes: AtomicU64,
 }
 
 impl Http {
@@ -72,8 +87,14 @@ impl Http {
     pub fn new(gate: Gate, config: HttpConfig) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let view = gate.stranger("http", &Addr::unnamed());
-        Self(Arc::new(Site { id, view, config }))
+        let strangers = gate.stranger("http", &Addr::unnamed());
+        Self(Arc::new(Site {
+            id,
+            gate,
+            strangers,
+            config,
+            changes: AtomicU64::new(0),
+        }))
     }
 }
 

@@ -4,7 +4,8 @@
 //!
 //! An entry remembers what it was made from: which paths, and what was there.
 //! Once a second, when asked for, it is compared with what is there now, so
-//! that an edit is seen within one second. This never waits for a disk; where
+//! that an edit is seen within one second; and after each change that was made
+//! over HTTP, so that who has made it sees it at once. This never waits for a disk; where
 //! it would have to, the entry is dropped and made anew on the pool.
 
 use std::cell::RefCell;
@@ -50,6 +51,14 @@ impl Check {
     }
 }
 
+/// When something was known to be true: at this time, and after so many changes
+/// by visitors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Freshness {
+    pub(super) time: Instant,
+    pub(super) changes: u64,
+}
+
 /// One answer, ready to be sent.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -57,7 +66,7 @@ pub(super) struct Entry {
     head: usize,
     date_at: usize,
     second: u64,
-    checked: Instant,
+    checked: Freshness,
     made_from: Vec<Check>,
     pub(super) status: u16,
 }
@@ -65,7 +74,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Keeps a reply, if it is one to keep. `checked` is when it was begun to
     /// be made: files may have changed since.
-    pub(super) fn of(reply: &Reply, date: &Date, checked: Instant) -> Option<Self> {
+    pub(super) fn of(reply: &Reply, date: &Date, checked: Freshness) -> Option<Self> {
         let made_from = reply.made_from.clone()?;
         let Body::Bytes(body) = &reply.body else {
             return None;
@@ -112,8 +121,9 @@ impl Entry {
     }
 
     /// Brings the date up to date and, when it is time, looks at the files.
-    fn refresh(&mut self, view: &View, now: Instant) -> bool {
-        if now.duration_since(self.checked) >= BELIEVED {
+    fn refresh(&mut self, view: &View, now: Freshness) -> bool {
+        let is_old = now.time.duration_since(self.checked.time) >= BELIEVED;
+        if is_old || now.changes != self.checked.changes {
             if !self.made_from.iter().all(|check| check.still_holds(view)) {
                 return false;
             }
@@ -158,7 +168,7 @@ thread_local! {
 pub(super) fn with<T>(
     key: Key<'_>,
     view: &View,
-    now: Instant,
+    now: Freshness,
     send: impl FnOnce(&Entry) -> T,
 ) -> Option<T> {
     CACHE.with_borrow_mut(|cache| {

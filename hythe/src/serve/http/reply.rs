@@ -61,6 +61,36 @@ impl Reply {
         self
     }
 
+    /// Says that the answer depends on who asks, if it may; and that it is for
+    /// nobody else, if it was made for somebody.
+    pub(super) fn depends_on_visitor(&mut self, personal: bool) {
+        match self.find("Vary") {
+            Some(vary) => vary.extend_from_slice(b", Cookie, Authorization"),
+            None => self
+                .fields
+                .push(("Vary", b"Cookie, Authorization".to_vec())),
+        }
+        if !personal {
+            return;
+        }
+        match self.find("Cache-Control") {
+            // What is the same for all says so itself.
+            Some(control) if control.starts_with(b"public") => {}
+            Some(control) => {
+                control.splice(..0, *b"private, ");
+            }
+            None => self
+                .fields
+                .push(("Cache-Control", b"private, no-cache".to_vec())),
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Option<&mut Vec<u8>> {
+        let mut fields = self.fields.iter_mut();
+        let (_, value) = fields.find(|(known, _)| *known == name)?;
+        Some(value)
+    }
+
     /// An error, told as a page in this language to browsers and as a line of
     /// text to others.
     pub(super) fn error(status: u16, detail: &str, html: Option<Lang>) -> Self {

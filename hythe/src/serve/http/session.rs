@@ -8,8 +8,9 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hythe_net::{Connection, Input, More, Stream, reactor};
 use hythe_wire::http::{
@@ -17,8 +18,9 @@ use hythe_wire::http::{
 };
 
 use super::answer::answer;
-use super::ask::{self, Ask, Codings};
-use super::ready::{self, Entry, Key};
+use super::ask::{self, Ask, Codings, Way};
+use super::intake::{Answer, Body, Intake};
+use super::ready::{self, Entry, Freshness, Key};
 use super::reply::Reply;
 use super::{Site, body, date};
 use crate::serve::log::{self, Access, Escaped};
@@ -33,6 +35,9 @@ const BODY_DRAINED: u64 = 64 * 1024;
 
 /// How much of what was no request is shown in the log.
 const REFUSED_SHOWN: usize = 200;
+
+/// What who waits for it is told once its body is wanted (RFC 9110 §10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 const TOO_SLOW: Error = Error {
     status: 408,
@@ -172,7 +177,7 @@ impl Session {
         };
         let with_body = request.method == Method::Get;
         let stream = self.stream();
-        let answered = ready::with(key, &self.site.view, stream.now(), |entry| {
+        let answered = ready::with(key, &self.site.strangers, self.freshness(), |entry| {
             let bytes = entry.bytes(with_body);
             let sent = match stream.poll_send(context, bytes, More::No) {
                 Poll::Ready(sent) => sent?,
@@ -225,29 +230,99 @@ impl Session {
                 framing: request.framing,
                 expect_continue: request.expect_continue,
             };
-            let parsed = (Ask::of(&request), terms, request.raw_target.to_vec());
+            let ask = Ask::of(&request, self.way());
+            let parsed = (Arc::new(ask), terms, request.raw_target.to_vec());
             input.drain(..used);
             parsed
         };
-        let drained = self.drain_body(input, &terms).await?;
-        let begun = self.stream().now();
-        let site = Arc::clone(&self.site);
-        let (ask, reply) = reactor::unblock(move || {
-            let reply = answer(&site, &ask);
-            (ask, reply)
-        })
-        .await;
+        let begun = self.freshness();
+        let (site, asked) = (Arc::clone(&self.site), Arc::clone(&ask));
+        let answer = reactor::unblock(move || answer(&site, &asked)).await;
         // The time it took was ours.
         self.stream().progressed();
+        let (mut reply, received, whole) = match answer {
+            Answer::Reply(reply) => (reply, 0, self.drain_body(input, &terms).await?),
+            Answer::Take(intake) => self.take_in(intake, input, &terms).await?,
+        };
+        if !ask.method.is_safe() {
+            self.site.changes.fetch_add(1, Ordering::Release);
+        }
         self.keep(&ask, &reply, begun);
-        terms.keep_alive &= drained && reply.is_delimited(ask.method, terms.version);
-        self.reply(reply, ask.method.as_str(), &target, &terms)
+        if self.site.gate.accounts().is_some() {
+            reply.depends_on_visitor(ask.has_credentials());
+        }
+        terms.keep_alive &= whole && reply.is_delimited(ask.method, terms.version);
+        self.reply(reply, ask.method.as_str(), &target, &terms, received)
             .await?;
         Ok(if terms.keep_alive {
             Next::Wait
         } else {
             Next::End
         })
+    }
+
+    /// How it is known that what is found now is true now.
+    fn freshness(&self) -> Freshness {
+        Freshness {
+            time: self.stream().now(),
+            changes: self.site.changes.load(Ordering::Acquire),
+        }
+    }
+
+    fn way(&self) -> Way {
+        // Asked of the kernel only where it names a cookie.
+        let port = self.site.gate.accounts().and_then(|_| {
+            let name = self.stream().socket().sock_name().ok()?;
+            name.port()
+        });
+        Way {
+            peer: self.connection.peer.clone(),
+            port: port.unwrap_or_default(),
+            tls: false,
+        }
+    }
+
+    /// Has a body taken in: the reply, how many bytes came, and whether the
+    /// next request is to be found behind them.
+    async fn take_in(
+        &self,
+        intake: Box<dyn Intake>,
+        input: &mut Vec<u8>,
+        terms: &Terms,
+    ) -> Result<(Reply, u64, bool), Trouble> {
+        let mut body = Body::new(intake, terms.framing);
+        if terms.expect_continue && input.is_empty() {
+            self.stream().send_all(CONTINUE, More::No).await?;
+        }
+        let mut received = Ok(1);
+        loop {
+            if !input.is_empty() || body.is_over() {
+                let bytes = std::mem::take(input);
+                body = reactor::unblock(move || {
+                    body.take(&bytes);
+                    body
+                })
+                .await;
+            }
+            if body.is_over() {
+                break;
+            }
+            received = self.receive(input).await;
+            if !matches!(received, Ok(1..)) {
+                break;
+            }
+        }
+        let (count, rest, end) = reactor::unblock(move || body.end()).await;
+        self.stream().progressed();
+        *input = rest;
+        match end {
+            Some(Ok((reply, whole))) => Ok((reply, count, whole)),
+            Some(Err(error)) => Err(error.into()),
+            None => {
+                received?;
+                Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+            }
+        }
     }
 
     /// Reads until `input` begins with a whole head; false if the client has
@@ -325,7 +400,7 @@ impl Session {
 
     /// Keeps an answer, which was begun at the time given, for whoever asks
     /// the same next.
-    fn keep(&self, ask: &Ask, reply: &Reply, begun: Instant) {
+    fn keep(&self, ask: &Ask, reply: &Reply, begun: Freshness) {
         if self.site.config.short_lived_threads {
             return;
         }
@@ -348,6 +423,7 @@ impl Session {
         verb: &str,
         target: &[u8],
         terms: &Terms,
+        received: u64,
     ) -> io::Result<()> {
         let mut head = Vec::with_capacity(1024);
         reply.write_head(&mut head, &date::now(), terms.version, terms.keep_alive);
@@ -360,7 +436,9 @@ impl Session {
             body::send(stream, head, reply.body, terms.version).await
         };
         // Also of what was cut short, and then as far as it went.
-        self.log(verb, target, status, stream.sent().saturating_sub(before));
+        let sent_bytes = stream.sent().saturating_sub(before);
+        let bytes = if received > 0 { received } else { sent_bytes };
+        self.log(verb, target, status, bytes);
         if let Err(error) = &sent
             && error.kind() == io::ErrorKind::UnexpectedEof
         {
@@ -380,7 +458,7 @@ impl Session {
             .unwrap_or_default();
         let line = line[..line.len().min(REFUSED_SHOWN)].trim_ascii_end();
         let reply = Reply::error(error.status, error.reason, None);
-        self.reply(reply, "-", line, &Terms::CLOSE).await
+        self.reply(reply, "-", line, &Terms::CLOSE, 0).await
     }
 
     fn log(&self, verb: &str, target: &[u8], status: u16, bytes: u64) {
