@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::stream::{Layout, Streamed};
 use super::{Setting, text};
-use crate::share::{Entry, Order, Pieces, RelPath, View};
+use crate::share::{Entry, Order, Pieces, RelPath, Search, SearchLimits, View};
 
 /// A folder's listing as JSON, an entry a line:
 ///
@@ -52,19 +52,110 @@ struct Json {
 struct Record<'a> {
     name: Cow<'a, str>,
     href: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     #[serde(rename = "type")]
     kind: &'static str,
     size: Option<u64>,
     modified: Option<String>,
 }
 
+/// What a search in a folder, and all below it, finds, as JSON:
+///
+/// ```json
+/// {"path":"/music","hits":[
+/// {"name":"a b","href":"/music/x/a%20b","path":"/music/x/a b","type":"file","size":3,"modified":"2026-11-20T15:04:05Z"}
+/// ],"complete":true}
+/// ```
+///
+/// As in [`FolderJson`]; `complete` is false where the search ended at a limit.
+pub struct SearchJson {
+    search: Search,
+    folder: RelPath,
+    json: Json,
+    begun: bool,
+}
+
+impl SearchJson {
+    /// What is found for `needle` below `folder`. Blocks on the disk, but does not
+    /// search yet.
+    ///
+    /// # Errors
+    /// As [`View::search`].
+    pub fn new(view: &View, folder: &RelPath, needle: &str, setting: &Setting) -> io::Result<Self> {
+        let base = setting.base.clone();
+        Ok(Self {
+            search: view.search(folder, needle, SearchLimits::default())?,
+            folder: folder.clone(),
+            json: Json { base, first: true },
+            begun: false,
+        })
+    }
+}
+
+impl Pieces for SearchJson {
+    fn piece(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
+        if !self.begun {
+            self.begun = true;
+            begin(&self.folder, "hits", out)?;
+        }
+        let mut hits = Vec::new();
+        let more = self.search.next_batch(&mut hits)?;
+        for hit in &hits {
+            let folder = hit.path.parent().unwrap_or_default();
+            self.json
+                .record(&folder, &hit.entry, Some(&hit.path), out)?;
+        }
+        if !more {
+            let complete = !self.search.was_cut();
+            out.extend_from_slice(format!("\n],\"complete\":{complete}}}\n").as_bytes());
+        }
+        Ok(more)
+    }
+}
+
+/// Writes what stands before the first record.
+fn begin(folder: &RelPath, list: &str, out: &mut Vec<u8>) -> io::Result<()> {
+    out.extend_from_slice(b"{\"path\":");
+    serde_json::to_writer(&mut *out, &shown(folder))?;
+    out.extend_from_slice(format!(",\"{list}\":[").as_bytes());
+    Ok(())
+}
+
+/// A path for reading.
+fn shown(path: &RelPath) -> String {
+    format!("/{}", String::from_utf8_lossy(path.as_bytes()))
+}
+
+impl Json {
+    /// Writes an entry of `folder`; with its path where those of others differ.
+    fn record(
+        &mut self,
+        folder: &RelPath,
+        entry: &Entry,
+        path: Option<&RelPath>,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let is_folder = entry.meta.is_folder();
+        let record = Record {
+            name: String::from_utf8_lossy(&entry.name),
+            href: text::href(&self.base, folder, entry),
+            path: path.map(shown),
+            kind: if is_folder { "folder" } else { "file" },
+            size: (!is_folder).then_some(entry.meta.size),
+            modified: text::timestamp(entry.meta.modified).map(|time| time.to_string()),
+        };
+        let separator: &[u8] = if self.first { b"\n" } else { b",\n" };
+        out.extend_from_slice(separator);
+        serde_json::to_writer(&mut *out, &record)?;
+        self.first = false;
+        Ok(())
+    }
+}
+
 impl Layout for Json {
     fn begin(&mut self, folder: &RelPath, out: &mut Vec<u8>) -> io::Result<()> {
-        let path = format!("/{}", String::from_utf8_lossy(folder.as_bytes()));
-        out.extend_from_slice(b"{\"path\":");
-        serde_json::to_writer(&mut *out, &path)?;
-        out.extend_from_slice(b",\"entries\":[");
-        Ok(())
+        begin(folder, "entries", out)
     }
 
     fn entries(
@@ -74,18 +165,7 @@ impl Layout for Json {
         out: &mut Vec<u8>,
     ) -> io::Result<()> {
         for entry in entries {
-            let is_folder = entry.meta.is_folder();
-            let record = Record {
-                name: String::from_utf8_lossy(&entry.name),
-                href: text::href(&self.base, folder, entry),
-                kind: if is_folder { "folder" } else { "file" },
-                size: (!is_folder).then_some(entry.meta.size),
-                modified: text::timestamp(entry.meta.modified).map(|time| time.to_string()),
-            };
-            let separator: &[u8] = if self.first { b"\n" } else { b",\n" };
-            out.extend_from_slice(separator);
-            serde_json::to_writer(&mut *out, &record)?;
-            self.first = false;
+            self.record(folder, entry, None, out)?;
         }
         Ok(())
     }

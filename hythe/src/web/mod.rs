@@ -27,9 +27,9 @@ use base64ct::{Base64, Encoding as _};
 use sha2::{Digest as _, Sha256};
 
 pub use error::error_page;
-pub use json::FolderJson;
+pub use json::{FolderJson, SearchJson};
 pub use lang::Lang;
-pub use page::FolderPage;
+pub use page::{FolderPage, SearchPage};
 pub use query::{FolderQuery, Format};
 pub use setting::{Setting, nonce};
 

@@ -1,5 +1,7 @@
 //! What the query of a folder's URL asks for.
 
+use percent_encoding::percent_decode;
+
 use crate::share::{By, Order};
 
 /// What `?sort=` can be, in the order of the page's columns.
@@ -36,7 +38,7 @@ pub enum Format {
 /// assert_eq!(query.order.by, By::Size);
 /// assert!(query.order.descending);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FolderQuery {
     /// `?html`, `?json`, `?zip` or `?tar`; `None` leaves it to what the client
     /// accepts.
@@ -44,6 +46,9 @@ pub struct FolderQuery {
     /// `?sort=name`, `size` or `date`, and `&order=asc` or `desc`: by name and
     /// ascending unless it says otherwise.
     pub order: Order,
+    /// `?q=`: what names must contain to be listed, here and below; `None` if it
+    /// is empty. A form writes it: a plus is a space.
+    pub needle: Option<String>,
 }
 
 impl FolderQuery {
@@ -56,6 +61,7 @@ impl FolderQuery {
                 by: By::Name,
                 descending: false,
             },
+            needle: None,
         };
         for parameter in raw.unwrap_or_default().split(|&byte| byte == b'&') {
             let mut halves = parameter.splitn(2, |&byte| byte == b'=');
@@ -71,6 +77,7 @@ impl FolderQuery {
                         query.order.by = *by;
                     }
                 }
+                (b"q", _) => query.needle = needle(value),
                 (b"order", b"asc") => query.order.descending = false,
                 (b"order", b"desc") => query.order.descending = true,
                 _ => {}
@@ -78,6 +85,18 @@ impl FolderQuery {
         }
         query
     }
+}
+
+/// The value of a form's field, without what surrounds it; `None` if that is
+/// nothing.
+fn needle(value: &[u8]) -> Option<String> {
+    let spaced: Vec<u8> = value
+        .iter()
+        .map(|&byte| if byte == b'+' { b' ' } else { byte })
+        .collect();
+    let bytes: Vec<u8> = percent_decode(&spaced).collect();
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]
@@ -109,9 +128,29 @@ mod tests {
         ];
         for &(raw, format, by, descending) in cases {
             let order = Order { by, descending };
-            let expected = FolderQuery { format, order };
+            let expected = FolderQuery {
+                format,
+                order,
+                needle: None,
+            };
             assert_eq!(FolderQuery::parse(Some(raw.as_bytes())), expected, "{raw}");
         }
         assert_eq!(FolderQuery::parse(None), FolderQuery::parse(Some(b"")));
+    }
+
+    #[test]
+    fn needles_are_as_forms_write_them() {
+        for (raw, needle) in [
+            ("q=", None),
+            ("q", None),
+            ("q=+%20", None),
+            ("q=a+b%2Bc", Some("a b+c")),
+            ("json&q=%E4%B8%AD", Some("中")),
+            ("q=%ff%00", Some("\u{fffd}\0")),
+            ("q=a=b&q=c%26d", Some("c&d")),
+        ] {
+            let query = FolderQuery::parse(Some(raw.as_bytes()));
+            assert_eq!(query.needle.as_deref(), needle, "{raw}");
+        }
     }
 }

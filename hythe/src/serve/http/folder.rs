@@ -12,7 +12,7 @@ use super::file::file;
 use super::reply::{Body, Reply};
 use super::visit::Visit;
 use crate::share::{Kind, Pieces, RelPath, Tar, View, Zip};
-use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format};
+use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format, SearchJson, SearchPage};
 
 /// A folder's links are relative to it, so its address ends in a slash. The
 /// new one is made from the path as understood, hence begins with exactly one:
@@ -34,6 +34,7 @@ pub(super) fn folder(site: &Site, ask: &Ask, visit: &Visit, path: RelPath) -> io
     let query = FolderQuery::parse(ask.query.as_deref());
     if site.config.index
         && query.format.is_none()
+        && query.needle.is_none()
         && !ask.json
         && let Some(reply) = index(site, ask, view, &path)?
     {
@@ -56,18 +57,7 @@ pub(super) fn folder(site: &Site, ask: &Ask, visit: &Visit, path: RelPath) -> io
         ),
         Some(Format::Json) => json(site, ask, visit, &path, &query)?,
         None if ask.json => json(site, ask, visit, &path, &query)?,
-        Some(Format::Html) | None => {
-            let setting = visit.setting(site, ask);
-            let policy = web::content_security_policy(&setting.nonce);
-            listing(
-                ask,
-                "text/html; charset=utf-8",
-                FolderPage::new(view, &path, query.order, &setting)?,
-            )
-            .field("Content-Security-Policy", policy)
-            .field("Content-Language", setting.lang.tag())
-            .field("Referrer-Policy", "same-origin")
-        }
+        Some(Format::Html) | None => page(site, ask, visit, &path, &query)?,
     };
     Ok(reply
         .field("Cache-Control", "no-cache")
@@ -89,6 +79,37 @@ fn index(site: &Site, ask: &Ask, view: &View, folder: &RelPath) -> io::Result<Op
     }
 }
 
+fn page(
+    site: &Site,
+    ask: &Ask,
+    visit: &Visit,
+    path: &RelPath,
+    query: &FolderQuery,
+) -> io::Result<Reply> {
+    let view = &visit.view;
+    let setting = visit.setting(site, ask);
+    let media_type = "text/html; charset=utf-8";
+    let reply = match &query.needle {
+        Some(needle) => listing(
+            ask,
+            media_type,
+            SearchPage::new(view, path, needle, &setting)?,
+        ),
+        None => listing(
+            ask,
+            media_type,
+            FolderPage::new(view, path, query.order, &setting)?,
+        ),
+    };
+    Ok(reply
+        .field(
+            "Content-Security-Policy",
+            web::content_security_policy(&setting.nonce),
+        )
+        .field("Content-Language", setting.lang.tag())
+        .field("Referrer-Policy", "same-origin"))
+}
+
 fn json(
     site: &Site,
     ask: &Ask,
@@ -96,11 +117,21 @@ fn json(
     path: &RelPath,
     query: &FolderQuery,
 ) -> io::Result<Reply> {
-    Ok(listing(
-        ask,
-        "application/json",
-        FolderJson::new(&visit.view, path, query.order, &visit.setting(site, ask))?,
-    ))
+    let view = &visit.view;
+    let setting = visit.setting(site, ask);
+    let media_type = "application/json";
+    Ok(match &query.needle {
+        Some(needle) => listing(
+            ask,
+            media_type,
+            SearchJson::new(view, path, needle, &setting)?,
+        ),
+        None => listing(
+            ask,
+            media_type,
+            FolderJson::new(view, path, query.order, &setting)?,
+        ),
+    })
 }
 
 /// A listing, compressed as it is made where the client can take it.
