@@ -10,15 +10,20 @@
 //! shows what can be on the page; askama escapes them all. Nothing here knows
 //! HTTP beyond a query string and a status code.
 
+mod account;
 mod error;
 mod frame;
 mod json;
 mod lang;
+mod links;
+mod own;
 mod page;
 mod query;
 mod setting;
+mod sign;
 mod stream;
 mod text;
+mod users;
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -26,12 +31,16 @@ use std::sync::LazyLock;
 use base64ct::{Base64, Encoding as _};
 use sha2::{Digest as _, Sha256};
 
+pub use account::{AccountShown, account_page};
 pub use error::error_page;
 pub use json::{FolderJson, SearchJson};
 pub use lang::Lang;
+pub use links::{LinkForm, LinkShown, link_file_page, link_password_page, links_page};
 pub use page::{FolderPage, SearchPage};
 pub use query::{FolderQuery, Format};
 pub use setting::{Setting, nonce};
+pub use sign::{SignForm, sign_in_page, sign_up_page};
+pub use users::{remove_page, users_page};
 
 use frame::{Bottom, Crumb, Top};
 
