@@ -11,20 +11,18 @@ import os
 import re
 import shutil
 import socket
-import statistics
 import subprocess
 
-from . import report
-from .machine import LOAD_CPU, cpu_seconds, ended_children_cpu_seconds, pin, private_bytes
+from . import report, rounds
+from .machine import LOAD_CPU, cpu_seconds, pin, private_bytes
 from .programs import (
     HOST,
-    LOAD_TIMEOUT_SECONDS,
     START_TIMEOUT_SECONDS,
     Problem,
     build,
     find,
     free_port,
-    progress,
+    run_load,
     running,
 )
 
@@ -147,13 +145,22 @@ def floor(bench):
 
 
 def nginx(bench, sendfile="on"):
+    return nginx_with(bench, f"""
+            sendfile {sendfile};
+            tcp_nopush on;
+            open_file_cache max=100 inactive=1h;
+        """)
+
+
+def nginx_with(bench, settings):
+    """As fast as its manual makes it: one worker for the one processor, no log,
+    and no connection closed for having asked often; `settings` say what for.
+    """
     program = find("nginx", "apt-get install nginx-light", "/usr/sbin")
     port = free_port()
     work = bench.temp / "nginx"
     work.mkdir(exist_ok=True)
     group = grp.getgrgid(os.getgid()).gr_name
-    # As fast as its manual makes it: one worker for the one processor, no log,
-    # open files kept open, and no connection closed for having asked often.
     config = f"""
         {f"user {getpass.getuser()} {group};" if os.getuid() == 0 else ""}
         daemon off;
@@ -166,11 +173,9 @@ def nginx(bench, sendfile="on"):
             access_log off;
             server_tokens off;
             default_type application/octet-stream;
-            sendfile {sendfile};
-            tcp_nopush on;
             keepalive_timeout 1h;
             keepalive_requests 1000000000;
-            open_file_cache max=100 inactive=1h;
+            {settings}
             client_body_temp_path {work}/body;
             proxy_temp_path {work}/proxy;
             fastcgi_temp_path {work}/fastcgi;
@@ -250,40 +255,18 @@ class Bench:
                 self.head.write_bytes(head)
 
     def measure(self):
-        """Round after round over all servers, so that a slow minute hits all alike.
+        def one(name):
+            with self.running(name) as server:
+                return self.command.measure(self, server)
 
-        Each time the server is started afresh: where memory happens to lie is
-        then part of the spread and not of the result.
-        """
-        samples = {name: [] for name in self.options.only}
-        for number in range(1, self.options.rounds + 1):
-            for name in self.options.only:
-                with self.running(name) as server:
-                    sample = self.command.measure(self, server)
-                samples[name].append(sample)
-                shown = ", ".join(f"{column} {value:.2f}" for column, value in sample.items())
-                progress(f"round {number}/{self.options.rounds}  {name}: {shown}")
-        return samples
+        return rounds.interleaved(self.options, one)
 
     def load_command(self, program, server, *words):
         words = (server.address, f"/{self.file.name}", *words)
         return [self.programs[program], *map(str, words)]
 
     def load(self, program, server, *words):
-        """Runs a load to its end; gives its numbers, printed as `name value`, and its time."""
-        before = ended_children_cpu_seconds()
-        done = subprocess.run(
-            self.load_command(program, server, *words),
-            capture_output=True,
-            text=True,
-            timeout=LOAD_TIMEOUT_SECONDS,
-            preexec_fn=pin(LOAD_CPU),
-        )
-        if done.returncode != 0:
-            raise Problem(f"{program} failed against {server.name}: {done.stderr.strip()}")
-        pairs = re.findall(r"(\w+) ([\d.]+)", done.stdout)
-        spent = ended_children_cpu_seconds() - before
-        return {"cpu": spent, **{name: float(value) for name, value in pairs}}
+        return run_load(self.load_command(program, server, *words), server)
 
 
 def fetch(port, file):
@@ -304,42 +287,6 @@ def fetch(port, file):
             if answer.read(len(block)) != block:
                 raise Problem("the body differs from the file")
     return head
-
-
-def summarise(bench, samples):
-    """Per server: every column's median, and the main column's spread and ratio."""
-    main = next(iter(next(iter(samples.values()))[0]))
-    rows = {}
-    for name, rounds in samples.items():
-        values = [sample[main] for sample in rounds]
-        rows[name] = {
-            "median": {key: statistics.median(s[key] for s in rounds) for key in rounds[0]},
-            "min": min(values),
-            "max": max(values),
-            "response bytes": bench.response_bytes[name],
-            "rounds": rounds,
-        }
-    if "floor" in rows:
-        floor_median = rows["floor"]["median"][main]
-        for row in rows.values():
-            row["ratio to floor"] = row["median"][main] / floor_median
-    return main, rows
-
-
-def table(main, rows):
-    others = [key for key in next(iter(rows.values()))["median"] if key != main]
-    lines = [["server", main, "min–max", "× floor", *others, "response bytes"]]
-    for name, row in rows.items():
-        ratio = row.get("ratio to floor")
-        lines.append([
-            name,
-            f"{row['median'][main]:.3f}",
-            f"{row['min']:.3f}–{row['max']:.3f}",
-            f"{ratio:.2f}" if ratio else "",
-            *(f"{row['median'][key]:.3g}" for key in others),
-            str(row["response bytes"]),
-        ])
-    report.table(lines)
 
 
 # ------------------------------------------------------------- command line
@@ -372,8 +319,10 @@ def run(options, temp):
     bench.make_file()
     bench.check()
     report.warn_if_busy()
-    main, rows = summarise(bench, bench.measure())
-    table(main, rows)
+    main, rows = rounds.summarise(bench.measure())
+    for name, row in rows.items():
+        row["response bytes"] = bench.response_bytes[name]
+    rounds.table(main, rows, "response bytes")
     return {"servers": rows}
 
 

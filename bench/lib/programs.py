@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from .machine import LOAD_CPU, SERVER_CPU, cpu_seconds, pin
+from .machine import LOAD_CPU, SERVER_CPU, cpu_seconds, ended_children_cpu_seconds, pin
 
 WORKSPACE = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -127,6 +127,24 @@ def accepts(process, port):
             return True
         time.sleep(0.01)
     return False
+
+
+def run_load(command, server):
+    """Runs a load to its end; gives its numbers, printed as `name value`, and its time."""
+    before = ended_children_cpu_seconds()
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=LOAD_TIMEOUT_SECONDS,
+        preexec_fn=pin(LOAD_CPU),
+    )
+    if done.returncode != 0:
+        program = Path(command[0]).name
+        raise Problem(f"{program} failed against {server.name}: {done.stderr.strip()}")
+    pairs = re.findall(r"(\w+) ([\d.]+)", done.stdout)
+    spent = ended_children_cpu_seconds() - before
+    return {"cpu": spent, **{name: float(value) for name, value in pairs}}
 
 
 class EchoLoad:

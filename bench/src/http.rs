@@ -1,6 +1,6 @@
-//! As much HTTP/1.1 as measuring needs: GET requests without a body, and
-//! responses with a `Content-Length`. No chunks, no redirects, no errors
-//! forgiven.
+//! As much HTTP/1.1 as measuring needs: GET and PUT requests, and responses
+//! with a `Content-Length` or without a body. No chunks, no redirects, no
+//! errors forgiven.
 
 use std::fmt::Display;
 use std::io;
@@ -10,6 +10,12 @@ use std::str::FromStr;
 #[must_use]
 pub fn request(host: impl Display, path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+}
+
+/// The head of a keep-alive PUT, which `length` bytes follow.
+#[must_use]
+pub fn put_head(host: impl Display, path: &str, length: u64) -> Vec<u8> {
+    format!("PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n").into_bytes()
 }
 
 /// How many bytes the first head in `bytes` has, its blank line included;
@@ -56,14 +62,25 @@ pub struct Responses {
     head: Vec<u8>,
     length: u64,
     left: Option<u64>,
+    to_put: bool,
 }
 
 impl Responses {
+    /// Those to PUT, where any of the ways to say that a file is new or was
+    /// replaced is good: 200, 201 and 204.
+    #[must_use]
+    pub fn to_put() -> Self {
+        Self {
+            to_put: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes in what came; true when that completes a response, after which
     /// the next `receive` begins another.
     ///
     /// # Errors
-    /// `InvalidData` for any status but 200, for a head without a
+    /// `InvalidData` for a status that isn't good, for a head without a
     /// `Content-Length`, and for bytes past the end of the response.
     pub fn receive(&mut self, bytes: &[u8]) -> io::Result<bool> {
         if self.left.is_some() {
@@ -74,7 +91,7 @@ impl Responses {
             return Ok(false);
         };
         let body = self.head.len() - head_length;
-        self.length = content_length(&self.head[..head_length])?;
+        self.length = content_length(&self.head[..head_length], self.to_put)?;
         self.left = Some(self.length);
         self.head.clear();
         self.skip(body)
@@ -105,12 +122,18 @@ impl Responses {
     }
 }
 
-fn content_length(head: &[u8]) -> io::Result<u64> {
+fn content_length(head: &[u8], to_put: bool) -> io::Result<u64> {
     let head = std::str::from_utf8(head).map_err(|_| invalid("the head isn't text"))?;
     let mut lines = head.lines();
-    let status = lines.next().unwrap_or_default();
-    if !status.starts_with("HTTP/1.1 200") {
-        return Err(invalid(&format!("expected 200, got: {status}")));
+    let line = lines.next().unwrap_or_default();
+    match line
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+    {
+        Some("200") => {}
+        Some("201") if to_put => {}
+        Some("204") if to_put => return Ok(0), // it never has a body (RFC 9110, 15.3.5)
+        _ => return Err(invalid(&format!("expected success, got: {line}"))),
     }
     lines
         .filter_map(|line| line.split_once(':'))
@@ -152,9 +175,24 @@ mod tests {
     }
 
     #[test]
+    fn a_put_is_answered_in_three_ways() -> io::Result<()> {
+        for good in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n\r\n",
+        ] {
+            assert!(Responses::to_put().receive(good.as_bytes())?, "{good}");
+        }
+        let bad = b"HTTP/1.1 409 Conflict\r\nContent-Length: 0\r\n\r\n";
+        assert!(Responses::to_put().receive(bad).is_err());
+        Ok(())
+    }
+
+    #[test]
     fn anything_but_a_good_response_is_an_error() {
         for bad in [
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab",
