@@ -55,7 +55,12 @@ def table(main, rows, *more):
             f"{row['median'][main]:.3f}",
             f"{row['min']:.3f}–{row['max']:.3f}",
             f"{ratio:.2f}" if ratio else "",
-            *(f"{row['median'][key]:.3g}" for key in others),
+            *(short(row["median"][key]) for key in others),
             *(str(row[key]) for key in more),
         ])
     report.table(lines)
+
+
+def short(value):
+    """Three digits, or all that stand before the point."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"

@@ -79,7 +79,7 @@ COMMANDS = {
     ),
     "uploads": Command(
         "small uploads per second, and processor time of one",
-        uploads, "hythe,hythe_unsynced,floor,nginx,copyparty",
+        uploads, "hythe,hythe_unsynced,floor,nginx,copyparty,copyparty_lean",
         size=4096, rounds=5, requests=10_000, connections=16,
     ),
 }
@@ -120,15 +120,18 @@ def nginx(bench):
         """)
 
 
-def copyparty(bench):
+def copyparty(bench, *more):
+    """As it comes: it logs, and computes a checksum of what comes in."""
     port = free_port()
-    # No thumbnails, no index (the default), no checksum of what comes in, which
-    # no other server computes, and nothing looked up on the network.
     return [
         *("env", f"XDG_CONFIG_HOME={bench.temp}", copyparty_python(), "-m", "copyparty"),
-        *("-i", HOST, "-p", port, "-v", f"{bench.folder}::rw"),
-        *("-q", "-j", "1", "--put-ck", "no", "--no-thumb", "--no-ses", "--no-crt", "--wram"),
+        *("-i", HOST, "-p", port, "-v", f"{bench.folder}::rw", "--wram", *more),
     ], port
+
+
+def copyparty_lean(bench):
+    """With all switched off that the others don't do either."""
+    return copyparty(bench, "-q", "--put-ck", "no", "--no-thumb", "--no-ses", "--no-crt")
 
 
 def copyparty_python():
@@ -154,7 +157,7 @@ def dufs(bench):
 
 
 SERVERS = {
-    run.__name__: run for run in (hythe, hythe_unsynced, floor, nginx, copyparty, dufs)
+    run.__name__: run for run in (hythe, hythe_unsynced, floor, nginx, copyparty, copyparty_lean, dufs)
 }
 
 
