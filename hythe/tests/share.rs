@@ -302,19 +302,39 @@ fn every_name_is_listed_and_reached_by_url() {
 }
 
 #[test]
-fn the_reserved_name_does_not_exist_at_the_root() {
+fn the_reserved_name_does_not_exist_anywhere_in_any_case() {
     let place = Place::new();
-    let name = OsStr::from_bytes(RESERVED);
-    fs::create_dir(place.disk(name)).unwrap();
-    fs::write(place.disk(name).join("part"), CANARY).unwrap();
-    fs::create_dir(place.disk("folder").join(name)).unwrap();
+    for name in [RESERVED, b".HYTHE", b".Hythe"] {
+        for folder in ["", "folder"] {
+            let hidden = place.disk(folder).join(OsStr::from_bytes(name));
+            fs::create_dir(&hidden).unwrap();
+            fs::write(hidden.join("part"), CANARY).unwrap();
+        }
+    }
+    fs::write(place.disk("folder/.hythe2"), "").unwrap();
     let view = place.view();
-    let reserved = RelPath::root().join(RESERVED).unwrap();
-    assert!(missing(view.metadata(&reserved)));
-    assert!(missing(view.open(&reserved.join(b"part").unwrap())));
-    assert!(missing(view.list(&reserved, Order::default())));
+    for name in [RESERVED, b".HYTHE", b".Hythe"] {
+        for folder in ["", "folder"] {
+            let reserved = path(folder).join(name).unwrap();
+            assert!(missing(view.metadata(&reserved)));
+            assert!(missing(view.metadata_now(&reserved)));
+            assert!(missing(view.open(&reserved.join(b"part").unwrap())));
+            assert!(missing(view.list(&reserved, Order::default())));
+            assert!(missing(view.search(&reserved, "", SearchLimits::default())));
+            assert!(missing(Zip::new(&view, &reserved).map(drop)));
+        }
+    }
     assert_eq!(listed(&view, "/", By::None, false).len(), 2);
-    assert!(listed(&view, "folder", By::Name, false).contains(&".hythe".to_owned()));
+    assert_eq!(
+        listed(&view, "folder", By::Name, false),
+        [".hythe2", "deep"]
+    );
+    let mut search = view
+        .search(&RelPath::root(), "part", SearchLimits::default())
+        .unwrap();
+    let mut hits = Vec::new();
+    while search.next_batch(&mut hits).unwrap() {}
+    assert_eq!(hits, []);
 }
 
 #[test]

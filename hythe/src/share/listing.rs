@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, Dir, FileType, OFlags, ResolveFlags, statat};
 use rustix::io::Errno;
 
 use super::sorting::{BUDGET, Budget, Gathered, Rank};
-use super::{Kind, Meta, RESERVED, RelPath, View, is_skipped, told};
+use super::{Kind, Meta, RelPath, View, is_reserved, is_skipped, told};
 
 /// The largest folder that is sorted. Sorting needs all its names in memory at
 /// once, some 70 bytes each: 7 MB for this many, which is as much as one
@@ -248,8 +248,7 @@ impl Folder {
         while let Some(entry) = dir.read() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            let reserved = self.path.is_root() && name == RESERVED;
-            if !matches!(name, b"." | b"..") && !reserved {
+            if !matches!(name, b"." | b"..") && !is_reserved(name) {
                 return Ok(Some((name.into(), entry.file_type())));
             }
         }

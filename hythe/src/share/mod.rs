@@ -12,13 +12,19 @@
 
 mod access;
 mod archive;
+mod copy;
+mod in_place;
+mod incoming;
 mod listing;
 mod meta;
+mod parts;
 mod path;
 mod pieces;
+mod placing;
 mod rules;
 mod search;
 mod sorting;
+mod tree;
 mod walk;
 mod write;
 
@@ -31,19 +37,24 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags, fstat, open, openat2};
 use rustix::io::Errno;
 
+use parts::Store;
+
 pub use access::{Access, Lacks, Visitor};
 pub use archive::{Tar, Zip};
+pub use in_place::{How, Writing};
+pub use incoming::{Incoming, Intent};
 pub use listing::{By, Entry, Listing, Order, SORT_LIMIT};
 pub use meta::{Changed, ETag, Kind, Meta, Modified};
 pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
 pub use pieces::{PIECE, Pieces};
+pub use placing::{Existing, Stored};
 pub use rules::{AUDIT, Act, Durability, Ledger, NoBooks, Rules, UPLOAD_EXPIRY, write_audit};
 pub use search::{Hit, Search, SearchLimits};
 pub use walk::DEPTH_LIMIT;
-pub use write::{Existing, Incoming, Intent, Stored};
 
-/// The name at the root of a share that is kept for unfinished uploads. For
-/// visitors it neither exists nor can be made.
+/// The name that is kept for unfinished uploads. For visitors it neither exists
+/// nor can be made, in no folder and in whatever case: a file system may take
+/// `.HYTHE` for the same.
 pub const RESERVED: &[u8] = b".hythe";
 
 /// How often a path is looked up again when the kernel says that something was
@@ -67,6 +78,10 @@ struct Root {
     folder: OwnedFd,
     only: Option<Only>,
     name: String,
+    /// Where this is in the whole share, if it is a part of it.
+    prefix: RelPath,
+    /// Where the whole share keeps what is on its way in.
+    store: Arc<Store>,
 }
 
 /// The file that a share of one file consists of.
@@ -141,10 +156,13 @@ impl Share {
             }
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = open(folder, flags, Mode::empty())?;
         let root = Root {
-            folder: open(folder, flags, Mode::empty())?,
+            store: Arc::new(Store::new(folder.try_clone()?)),
+            folder,
             only,
             name: typed.to_string_lossy().into_owned(),
+            prefix: RelPath::root(),
         };
         match root.open(&RelPath::root(), OFlags::PATH, ResolveFlags::empty()) {
             Ok(_) => Ok(Self {
@@ -176,6 +194,44 @@ impl Share {
     /// The operator's rules for writing.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The part of the share from this folder down, which is made if it is
+    /// missing: someone's home. Its rules and its books are those of the whole,
+    /// and so is the place for unfinished uploads.
+    ///
+    /// # Errors
+    /// `NotADirectory` where a file is in the way, `Unsupported` for a share of
+    /// one file, and what the disk says.
+    pub fn below(&self, home: &RelPath) -> io::Result<Self> {
+        if home.is_root() {
+            return Ok(self.clone());
+        }
+        let name = home.name().unwrap_or_default();
+        let root = Root {
+            folder: self.root.make_folders(home, |_| ())?,
+            only: None,
+            name: String::from_utf8_lossy(name).into_owned(),
+            prefix: self.root.whole(home)?,
+            store: Arc::clone(&self.root.store),
+        };
+        Ok(Self {
+            root: Arc::new(root),
+            rules: Arc::clone(&self.rules),
+        })
+    }
+
+    /// Removes what uploads that a crash ended have left behind, other than
+    /// those that can be continued. How many there were. What a living process
+    /// is still filling, this one or another, stays.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn sweep(&self) -> io::Result<usize> {
+        if self.is_one_file() {
+            return Ok(0);
+        }
+        self.root.store.sweep()
     }
 
     /// Whether this is a single file, which nothing can be written beside.
@@ -326,7 +382,7 @@ impl Root {
     fn target<'a>(&'a self, path: &'a RelPath) -> Option<(&'a [u8], ResolveFlags)> {
         match &self.only {
             _ if path.is_root() => Some((b".", CONTAINED)),
-            None if path.components().next() == Some(RESERVED) => None,
+            None if path.components().any(is_reserved) => None,
             None => Some((path.as_bytes(), CONTAINED)),
             // Replaced by a link, the one file could become its neighbour.
             Some(only) if path.as_bytes() == &*only.shown => {
@@ -363,6 +419,11 @@ impl Root {
             _ => Err(Errno::NOENT),
         }
     }
+}
+
+/// Whether a name is the one that is kept for the server.
+fn is_reserved(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(RESERVED)
 }
 
 /// What a visitor hears of an error. That something leaves the share, or is

@@ -1,0 +1,183 @@
+//! Files written where they are, as FTP has it: the end of the data is all that
+//! a server of it ever hears, so a file whose sender went away cannot be told
+//! from a whole one, and is kept.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{AtFlags, OFlags, fstat, openat, unlinkat};
+use rustix::io::Errno;
+
+use super::incoming::Allowance;
+use super::parts::FILE_MODE;
+use super::placing::{Spot, There};
+use super::write::booked;
+use super::{Access, Act, Meta, RelPath, View};
+
+/// Where in a file to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// At its end.
+    Append,
+    /// From this offset on, in a file that is there and at least as long.
+    At(u64),
+    /// From its beginning, with nothing of what it was.
+    Truncate,
+}
+
+/// A file that is being written where it is. It counts toward the quota when
+/// this is finished or dropped.
+#[derive(Debug)]
+pub struct Writing {
+    view: View,
+    spot: Spot,
+    file: File,
+    offset: u64,
+    /// How long it was; `None` if there was no file.
+    before: Option<u64>,
+    act: Act,
+    allowance: Allowance,
+    booked: bool,
+}
+
+impl View {
+    /// Begins to write into the file at `path`, which is made if it is missing.
+    /// A new file needs [`Access::Upload`], any other [`Access::Write`].
+    ///
+    /// # Errors
+    /// `NotFound` where the folder is not there, or, for [`How::At`], the file;
+    /// `IsADirectory`, `InvalidInput` for an offset past the end,
+    /// `AlreadyExists` for what can't be written to, `QuotaExceeded`.
+    pub fn write_in_place(&self, path: &RelPath, how: How) -> io::Result<Writing> {
+        self.may(Access::Upload, Act::Append, path)?;
+        let spot = self.spot_for(path)?;
+        let (file, before) = match spot.look()? {
+            There::Nothing if matches!(how, How::At(1..)) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            There::Nothing => (open(&spot, OFlags::CREATE | OFlags::EXCL)?, None),
+            There::File(_) => {
+                self.may(Access::Write, Act::Append, path)?;
+                let file = open(&spot, OFlags::empty())?;
+                let meta = Meta::new(&fstat(&file)?).ok_or(Errno::NOENT)?;
+                (file, Some(meta.size))
+            }
+            There::Folder(_) => return Err(io::ErrorKind::IsADirectory.into()),
+            There::Link | There::Other => return Err(io::ErrorKind::AlreadyExists.into()),
+        };
+        let length = before.unwrap_or(0);
+        let offset = match how {
+            How::Append => length,
+            How::At(offset) if offset > length => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the file is not that long",
+                ));
+            }
+            How::At(offset) => offset,
+            How::Truncate => 0,
+        };
+        if how == How::Truncate {
+            file.set_len(0)?;
+        }
+        let act = match (before, how) {
+            (None, _) => Act::Create,
+            (Some(_), How::Truncate) => Act::Overwrite,
+            (Some(_), _) => Act::Append,
+        };
+        Ok(Writing {
+            view: self.clone(),
+            spot,
+            file,
+            offset,
+            before,
+            act,
+            allowance: Allowance::new(None, self.share.rules.max_upload, length),
+            booked: false,
+        })
+    }
+}
+
+impl Writing {
+    /// The file to write to, at the offset [`offset`](Self::offset).
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Where the next byte goes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Whether this many more bytes may be written.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`, `FileTooLarge`.
+    pub fn reserve(&mut self, bytes: u64) -> io::Result<()> {
+        self.allowance
+            .reach(&self.view, self.offset.saturating_add(bytes))
+    }
+
+    /// Counts bytes that were written to the file after they were
+    /// [reserved](Self::reserve).
+    pub fn advance(&mut self, bytes: u64) {
+        self.offset += bytes;
+    }
+
+    /// Writes at the offset, and moves it on.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve), and `StorageFull`.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.reserve(bytes.len() as u64)?;
+        self.file.write_all_at(bytes, self.offset)?;
+        self.advance(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Says that all of it has come.
+    ///
+    /// # Errors
+    /// `QuotaExceeded`, in which case the file is as long as it was, or gone if
+    /// it is new; what the disk says.
+    pub fn finish(mut self) -> io::Result<Meta> {
+        self.view.sync(&self.file)?;
+        self.book()?;
+        if self.before.is_none() {
+            self.view.sync_spot(&self.spot)?;
+        }
+        Ok(Meta::new(&fstat(&self.file)?).ok_or(Errno::NOENT)?)
+    }
+
+    fn book(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.booked, true) {
+            return Ok(());
+        }
+        let share = &self.view.share;
+        let whole = share.root.whole(&self.spot.path)?;
+        let bytes = fstat(&self.file)?.st_size.unsigned_abs();
+        let stored = share.rules.ledger.stored(&self.view.visitor, &whole, bytes);
+        if stored.is_err() {
+            match self.before {
+                None => unlinkat(&self.spot.folder, &*self.spot.name, AtFlags::empty())?,
+                Some(length) if length < bytes => self.file.set_len(length)?,
+                Some(_) => {}
+            }
+        } else {
+            self.view.audit(self.act, &self.spot.path, "");
+        }
+        stored
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        booked(self.book());
+    }
+}
+
+fn open(spot: &Spot, extra: OFlags) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | extra;
+    Ok(openat(&spot.folder, &*spot.name, flags, FILE_MODE)?.into())
+}
