@@ -243,6 +243,8 @@ class Bench:
 
     def send_small(self, server, prefix, count):
         words = ["--requests", count, "--connections", self.options.connections]
+        if self.options.per_connection:
+            words += ["--per-connection", self.options.per_connection]
         command = [self.programs["load-uploads"], server.address, f"/{prefix}", self.block]
         return run_load([*command, *words], server)
 
@@ -262,6 +264,10 @@ def add_options(sub, name):
     sub.add_argument("--requests", type=report.positive, default=command.requests, help="per round")
     if command.connections:
         sub.add_argument("--connections", type=report.positive, default=command.connections)
+        sub.add_argument(
+            "--per-connection", type=report.positive, metavar="N",
+            help="uploads, before it makes room for a new one; without it: all",
+        )
     sub.add_argument("--size", type=report.positive, default=command.size, help="of a file, bytes")
     sub.add_argument(
         "--only",

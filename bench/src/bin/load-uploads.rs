@@ -1,10 +1,13 @@
 //! A closed loop of small uploads: each connection sends another file, with a
 //! name of its own, once the one before is answered. Every answer is checked.
+//! With `--per-connection 1` each file has a connection of its own, as when a
+//! script calls `curl -T` for each.
 
 use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,14 +25,16 @@ const RECV_BYTES: usize = 16 * 1024;
 struct Connection {
     socket: TcpStream,
     responses: Responses,
+    answered: u64,
 }
 
 fn main() -> ExitCode {
     run(
-        "load-uploads ADDR PREFIX BODY [--connections N] [--requests N]",
+        "load-uploads ADDR PREFIX BODY [--connections N] [--requests N] [--per-connection N]",
         |mut args| {
             let connections = args.option("--connections")?.unwrap_or(16);
             let requests = args.option("--requests")?.unwrap_or(10_000);
+            let per_connection = args.option("--per-connection")?.unwrap_or(u64::MAX);
             let addr: SocketAddr = args.word("ADDR")?;
             let prefix: String = args.word("PREFIX")?;
             let body: PathBuf = args.word("BODY")?;
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
             // Made beforehand, so that the time is the server's.
             let heads: VecDeque<Vec<u8>> = heads.collect();
             let start = Instant::now();
-            upload(&mut connections, heads, &body)?;
+            upload(&mut connections, per_connection, heads, &body)?;
             let seconds = start.elapsed().as_secs_f64();
             let bytes = requests * body.len() as u64;
             println!("requests {requests} bytes {bytes} seconds {seconds:.3}");
@@ -53,22 +58,18 @@ fn main() -> ExitCode {
     )
 }
 
-/// Sends `body` once after each head, and has every one answered.
+/// Sends `body` once after each head, and has every one answered; after
+/// `per_connection` of them a connection makes room for a new one.
 fn upload(
     connections: &mut [Connection],
+    per_connection: u64,
     mut heads: VecDeque<Vec<u8>>,
     body: &[u8],
 ) -> io::Result<()> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut waiting = 0;
     for (at, connection) in connections.iter().enumerate() {
-        let token = EventData::new_u64(at as u64);
-        epoll::add(
-            &epoll,
-            &connection.socket,
-            token,
-            EventFlags::IN | EventFlags::ET,
-        )?;
+        watch(&epoll, connection, at)?;
         if let Some(head) = heads.pop_front() {
             connection.send(&head, body)?;
             waiting += 1;
@@ -82,9 +83,15 @@ fn upload(
             result => result?,
         };
         for event in events.drain(..) {
-            let connection = &mut connections[event.data.u64() as usize];
+            let at = event.data.u64() as usize;
+            let connection = &mut connections[at];
             if !connection.receive(&mut buffer)? {
                 continue;
+            }
+            connection.answered += 1;
+            if connection.answered == per_connection && !heads.is_empty() {
+                *connection = Connection::open(connection.socket.peer_addr()?)?;
+                watch(&epoll, connection, at)?;
             }
             match heads.pop_front() {
                 Some(head) => connection.send(&head, body)?,
@@ -92,6 +99,13 @@ fn upload(
             }
         }
     }
+    Ok(())
+}
+
+fn watch(epoll: impl AsFd, connection: &Connection, at: usize) -> io::Result<()> {
+    let token = EventData::new_u64(at as u64);
+    let interest = EventFlags::IN | EventFlags::ET;
+    epoll::add(epoll, &connection.socket, token, interest)?;
     Ok(())
 }
 
@@ -103,6 +117,7 @@ impl Connection {
         Ok(Self {
             socket,
             responses: Responses::to_put(),
+            answered: 0,
         })
     }
 
