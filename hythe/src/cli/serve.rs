@@ -23,7 +23,7 @@ use crate::accounts::Gate;
 use crate::serve::ftp::{Ftp, FtpConfig};
 use crate::serve::gopher::Gopher;
 use crate::serve::http::{Http, HttpConfig};
-use crate::share::{Access, Share};
+use crate::share::{Access, Durability, Rules, Share, UPLOAD_EXPIRY};
 
 /// Share a folder, or one file, over HTTP, FTP and Gopher at once
 ///
@@ -90,6 +90,28 @@ pub(super) struct Args {
         help_heading = "What to show"
     )]
     allow: Allow,
+
+    /// What is written to the disk at once, to survive a power cut
+    #[arg(
+        long,
+        env = "HYTHE_DURABILITY",
+        default_value = "complete",
+        value_name = "WHEN",
+        help_heading = "What to take in"
+    )]
+    durability: Sync,
+
+    /// The largest file that may be uploaded: bytes, or with K, M, G or T
+    /// [default: no limit]
+    #[arg(long, env = "HYTHE_MAX_UPLOAD", value_name = "SIZE", value_parser = parse_size,
+          help_heading = "What to take in")]
+    max_upload: Option<u64>,
+
+    /// How long an unfinished upload is kept to be continued
+    #[arg(long, env = "HYTHE_UPLOAD_EXPIRY", default_value_t = UPLOAD_EXPIRY.as_secs(),
+          value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MAX_EXPIRY),
+          help_heading = "What to take in")]
+    upload_expiry: u64,
 
     /// Show a folder's index.html in place of the folder
     #[arg(long, env = "HYTHE_INDEX", value_parser = BoolishValueParser::new(),
@@ -185,6 +207,10 @@ enum Allow {
     None,
     /// List folders and read files
     Read,
+    /// Also put new files and folders there
+    Upload,
+    /// Also overwrite, rename and delete
+    Write,
 }
 
 impl Allow {
@@ -192,6 +218,28 @@ impl Allow {
         match self {
             Self::None => Access::None,
             Self::Read => Access::Read,
+            Self::Upload => Access::Upload,
+            Self::Write => Access::Write,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Sync {
+    /// When the kernel gets round to it
+    None,
+    /// Each file before it appears under its name
+    Complete,
+    /// Also each piece of an upload before it is acknowledged
+    Every,
+}
+
+impl Sync {
+    fn durability(self) -> Durability {
+        match self {
+            Self::None => Durability::None,
+            Self::Complete => Durability::Complete,
+            Self::Every => Durability::Every,
         }
     }
 }
@@ -220,6 +268,25 @@ enum MuxName {
     EpollLevel,
     /// epoll(7), edge-triggered
     EpollEdge,
+}
+
+/// The longest that an unfinished upload is kept, in seconds: a century.
+const MAX_EXPIRY: u64 = 100 * 366 * 24 * 60 * 60;
+
+/// `1500`, `64K`, `10G`: powers of 1024.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => Some(0),
+        "K" | "KB" | "KIB" => Some(10),
+        "M" | "MB" | "MIB" => Some(20),
+        "G" | "GB" | "GIB" => Some(30),
+        "T" | "TB" | "TIB" => Some(40),
+        _ => None,
+    };
+    let size = digits.parse::<u64>().ok().zip(unit);
+    size.and_then(|(number, unit)| number.checked_mul(1 << unit))
+        .ok_or_else(|| "give a size in bytes, or with K, M, G or T: 500M, 10G".into())
 }
 
 fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -288,8 +355,21 @@ impl Args {
             };
             Failure::new(Exit::of(&error), text)
         })?;
+        let share = share.with_rules(self.rules());
+        if let Err(error) = share.sweep() {
+            tracing::warn!(%error, "cannot remove what interrupted uploads have left behind");
+        }
         let strangers = self.allow.access();
         Ok(Gate::new(share, strangers))
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            durability: self.durability.durability(),
+            max_upload: self.max_upload,
+            upload_expiry: Duration::from_secs(self.upload_expiry),
+            ..Rules::default()
+        }
     }
 
     /// A server that listens wherever it was told to, with the names of the
@@ -434,6 +514,29 @@ mod tests {
         assert_eq!("[::1]:80".parse(), Ok(at(Some("[::1]"), 80)));
         for wrong in ["", "on", "65536", "-1", ":80", "localhost", "localhost:"] {
             assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes_or_powers_of_1024() {
+        for (text, size) in [
+            ("0", Some(0)),
+            ("1500", Some(1500)),
+            ("64K", Some(64 << 10)),
+            ("64k", Some(64 << 10)),
+            ("10GiB", Some(10 << 30)),
+            ("16777215T", Some(16_777_215 << 40)),
+            ("16777216T", None),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("", None),
+            ("K", None),
+            ("-1", None),
+            ("1.5G", None),
+            ("1 G", None),
+            ("1P", None),
+        ] {
+            assert_eq!(parse_size(text).ok(), size, "{text}");
         }
     }
 
