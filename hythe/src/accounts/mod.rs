@@ -8,24 +8,35 @@
 //! with files, which is the business of [`View`](crate::share::View).
 
 mod gate;
+mod ledger;
+mod name;
+mod password;
+mod people;
+mod sessions;
+mod sign;
+mod store;
+mod throttle;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
-
-use hythe_net::Addr;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime};
 
 use crate::share::{Access, RelPath};
+use password::{Passwords, Proofs, Waiting};
+use people::Found;
+use store::Store;
 
 pub use gate::Gate;
+pub use ledger::{AUDIT_LINES, AuditLine, Books};
+pub use name::{NAME_LIMIT, PASSWORD_LEAST, PASSWORD_LIMIT};
+pub use sessions::{SESSION_IDLE, Token};
+pub use throttle::{FAILURES, REGISTRATION_WINDOW, REGISTRATIONS, WINDOW};
 
 /// Accounts. Clones are the same accounts.
-#[derive(Clone, Debug)]
-pub struct Accounts {
-    _later: Arc<()>,
-}
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
 
 /// An account as it was when it was looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,26 +88,78 @@ pub enum Refused {
     Broken(io::Error),
 }
 
-/// A secret that stands for a signed-in account: 32 random bytes as text. The
-/// database knows only its hash. Not shown by `Debug`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
-
-impl Token {
-    /// The text, for a cookie.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
+impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
+        match self {
+            Self::Wrong => f.write_str("the name or the password is wrong"),
+            Self::Throttled(left) => {
+                let seconds = left.as_millis().div_ceil(1000);
+                write!(f, "too many failures; try again in {seconds} seconds")
+            }
+            Self::Busy => f.write_str("too many sign in at this moment; try again shortly"),
+            Self::Broken(error) => error.fmt(f),
+        }
     }
 }
 
-fn later<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
+impl std::error::Error for Denied {}
+
+impl From<io::Error> for Denied {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => f.write_str("there is an account of this name already"),
+            Self::Unknown => f.write_str("there is no account of this name"),
+            Self::Unfit(why) => f.write_str(why),
+            Self::Closed => f.write_str("visitors cannot make accounts here"),
+            Self::Denied(denied) => denied.fmt(f),
+            Self::Broken(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Broken(error) => Self::Broken(error),
+            denied => Self::Denied(denied),
+        }
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+/// What time it is.
+type Clock = Box<dyn Fn() -> SystemTime + Send + Sync>;
+
+struct Inner {
+    store: Store,
+    /// From `--user`.
+    temporary: RwLock<Vec<Found>>,
+    passwords: Passwords,
+    proofs: Proofs,
+    waiting: Waiting,
+    /// Tells this run of the program from others.
+    run: [u8; 16],
+    clock: Clock,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.0.store.path();
+        f.debug_tuple("Accounts").field(&path).finish()
+    }
 }
 
 impl Accounts {
@@ -104,107 +167,70 @@ impl Accounts {
     ///
     /// # Errors
     /// A message that names the file.
-    pub fn open(_file: &Path) -> io::Result<Self> {
-        later()
+    pub fn open(file: &Path) -> io::Result<Self> {
+        Self::with_clock(file, SystemTime::now)
     }
 
-    /// Accounts for this run of the program.
+    /// The same with another clock than the system's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn with_clock(
+        file: &Path,
+        clock: impl Fn() -> SystemTime + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        Self::new(Store::open(file)?, Box::new(clock))
+    }
+
+    /// Accounts for this run of the program, in a file for temporary ones that
+    /// the process removes which made it.
     ///
     /// # Errors
     /// Where there is no place for temporary files.
     pub fn temporary() -> io::Result<Self> {
-        later()
+        Self::new(Store::temporary()?, Box::new(SystemTime::now))
     }
 
-    /// Adds an account for this run of the program, in place of one in the
-    /// database that has the same name.
-    ///
-    /// # Errors
-    /// [`Refused::Unfit`].
-    pub fn add_temporary(
-        &self,
-        _name: &[u8],
-        _password: &[u8],
-        _role: Access,
-    ) -> Result<(), Refused> {
-        Err(Refused::Closed)
+    fn new(store: Store, clock: Clock) -> io::Result<Self> {
+        Ok(Self(Arc::new(Inner {
+            store,
+            temporary: RwLock::default(),
+            passwords: Passwords::new()?,
+            proofs: Proofs::new()?,
+            waiting: Waiting::default(),
+            run: random()?,
+            clock,
+        })))
     }
 
-    /// Who this is, by name and password. Takes the same time for names that
-    /// are unknown.
-    ///
-    /// # Errors
-    /// [`Denied`].
-    pub fn sign_in(
-        &self,
-        _name: &[u8],
-        _password: &[u8],
-        _from: &Addr,
-        _protocol: &'static str,
-    ) -> Result<Account, Denied> {
-        Err(Denied::Wrong)
+    /// To be called by a process that will fork while it has no other threads:
+    /// from now on it keeps no connection to the database open. Its children
+    /// each have their own.
+    pub fn before_forks(&self) {
+        self.0.store.keep_none_here();
     }
 
-    /// Makes an account for a visitor.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub fn register(
-        &self,
-        _name: &[u8],
-        _password: &[u8],
-        _role: Access,
-        _from: &Addr,
-        _protocol: &'static str,
-    ) -> Result<Account, Refused> {
-        Err(Refused::Closed)
+    /// How many password hashes this process has made: the measure of what
+    /// signing in has cost.
+    pub fn hashes(&self) -> u64 {
+        self.0.passwords.runs()
     }
 
-    /// Changes the password of an account by its owner, which ends all its
-    /// sessions.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub fn change_password(
-        &self,
-        _name: &str,
-        _old: &[u8],
-        _new: &[u8],
-        _from: &Addr,
-        _protocol: &'static str,
-    ) -> Result<(), Refused> {
-        Err(Refused::Closed)
+    /// Milliseconds since 1970.
+    fn now_millis(&self) -> i64 {
+        let since = (self.0.clock)().duration_since(SystemTime::UNIX_EPOCH);
+        i64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Begins a session.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn start_session(&self, _account: &Account) -> io::Result<Token> {
-        later()
+    /// Seconds since 1970.
+    fn now(&self) -> i64 {
+        self.now_millis() / 1000
     }
+}
 
-    /// Whose session this is; `None` if it has ended.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn session(&self, _token: &str) -> io::Result<Option<Account>> {
-        later()
-    }
-
-    /// Ends a session.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn end_session(&self, _token: &str) -> io::Result<()> {
-        later()
-    }
-
-    /// Ends all sessions of an account.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn end_sessions(&self, _name: &str) -> io::Result<()> {
-        later()
-    }
+/// Bytes that nobody can guess.
+fn random<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
 }
