@@ -21,6 +21,7 @@ mod parts;
 mod path;
 mod pieces;
 mod placing;
+mod resumable;
 mod rules;
 mod search;
 mod sorting;
@@ -48,6 +49,9 @@ pub use meta::{Changed, ETag, Kind, Meta, Modified};
 pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
 pub use pieces::{PIECE, Pieces};
 pub use placing::{Existing, Stored};
+pub use resumable::{
+    Appending, Check, Creation, FINISHED_KEPT, Notes, Progress, Role, UploadError, UploadId,
+};
 pub use rules::{AUDIT, Act, Durability, Ledger, NoBooks, Rules, UPLOAD_EXPIRY, write_audit};
 pub use search::{Hit, Search, SearchLimits};
 pub use walk::DEPTH_LIMIT;
@@ -221,9 +225,9 @@ impl Share {
         })
     }
 
-    /// Removes what uploads that a crash ended have left behind, other than
-    /// those that can be continued. How many there were. What a living process
-    /// is still filling, this one or another, stays.
+    /// Removes what uploads that a crash ended have left behind, and those that
+    /// could be continued but have expired. How many there were. What a living
+    /// process is still filling, this one or another, stays.
     ///
     /// # Errors
     /// The disk's.
@@ -231,7 +235,7 @@ impl Share {
         if self.is_one_file() {
             return Ok(0);
         }
-        self.root.store.sweep()
+        Ok(self.root.store.sweep()? + self.sweep_uploads()?)
     }
 
     /// Whether this is a single file, which nothing can be written beside.

@@ -233,7 +233,7 @@ pub(super) fn leave_nearby(folder: &OwnedFd) {
     let _ = unlinkat(folder, RESERVED, AtFlags::REMOVEDIR);
 }
 
-fn names(folder: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+pub(super) fn names(folder: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
     let mut names = Vec::new();
     for entry in Dir::new(open_plain(folder, b".", OFlags::RDONLY)?)? {
         let entry = entry?;

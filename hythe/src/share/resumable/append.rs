@@ -1,0 +1,329 @@
+//! Writing to the end of an upload.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use sha2::Digest as _;
+
+use super::info::Info;
+use super::shed::Shed;
+use super::turn::{Record, Turn};
+use super::{Open, Progress, Role, UploadError, UploadId, View};
+use crate::share::Durability;
+
+/// A checksum that the bytes of one request must come to.
+#[derive(Debug)]
+pub struct Check {
+    hasher: Hasher,
+    digest: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Hasher {
+    Sha1(sha1::Sha1),
+    Sha256(sha2::Sha256),
+    Md5(md5::Md5),
+    Crc32(crc32fast::Hasher),
+}
+
+impl Check {
+    /// SHA-1.
+    pub fn sha1(digest: Vec<u8>) -> Self {
+        let hasher = Hasher::Sha1(sha1::Sha1::new());
+        Self { hasher, digest }
+    }
+
+    /// SHA-256.
+    pub fn sha256(digest: Vec<u8>) -> Self {
+        let hasher = Hasher::Sha256(sha2::Sha256::new());
+        Self { hasher, digest }
+    }
+
+    /// MD5.
+    pub fn md5(digest: Vec<u8>) -> Self {
+        let hasher = Hasher::Md5(md5::Md5::new());
+        Self { hasher, digest }
+    }
+
+    /// The CRC of Ethernet, most significant byte first.
+    pub fn crc32(digest: Vec<u8>) -> Self {
+        let hasher = Hasher::Crc32(crc32fast::Hasher::new());
+        Self { hasher, digest }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match &mut self.hasher {
+            Hasher::Sha1(hasher) => hasher.update(bytes),
+            Hasher::Sha256(hasher) => hasher.update(bytes),
+            Hasher::Md5(hasher) => hasher.update(bytes),
+            Hasher::Crc32(hasher) => hasher.update(bytes),
+        }
+    }
+
+    fn holds(self) -> bool {
+        match self.hasher {
+            Hasher::Sha1(hasher) => hasher.finalize()[..] == self.digest,
+            Hasher::Sha256(hasher) => hasher.finalize()[..] == self.digest,
+            Hasher::Md5(hasher) => hasher.finalize()[..] == self.digest,
+            Hasher::Crc32(hasher) => hasher.finalize().to_be_bytes()[..] == self.digest,
+        }
+    }
+}
+
+/// An upload that is being written to. What has been written stays when this is
+/// dropped, unless a checksum is still to be seen.
+#[derive(Debug)]
+pub struct Appending(State);
+
+#[derive(Debug)]
+enum State {
+    Writing(Box<Writing>),
+    /// It was in its place before.
+    Finished(Progress),
+}
+
+#[derive(Debug)]
+struct Writing {
+    view: View,
+    id: UploadId,
+    shed: Shed,
+    info: Info,
+    data: File,
+    turn: Turn,
+    /// Where the next byte goes.
+    at: u64,
+    /// How far it may go.
+    limit: u64,
+    /// What more than that is.
+    beyond: Beyond,
+    check: Option<Check>,
+}
+
+/// What is wrong with more bytes than there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beyond {
+    Length,
+    MaxUpload,
+    Quota,
+}
+
+impl From<Beyond> for UploadError {
+    fn from(beyond: Beyond) -> Self {
+        match beyond {
+            Beyond::Length => Self::TooLong,
+            Beyond::MaxUpload => io::ErrorKind::FileTooLarge.into(),
+            Beyond::Quota => io::ErrorKind::QuotaExceeded.into(),
+        }
+    }
+}
+
+impl Appending {
+    pub(super) fn begin(
+        view: &View,
+        mut open: Open,
+        offset: u64,
+        announced: Option<u64>,
+        length: Option<u64>,
+        check: Option<Check>,
+    ) -> Result<Self, UploadError> {
+        let checked = check.is_some();
+        let (limit, beyond) = Self::prepare(view, &mut open, offset, announced, length, checked)?;
+        open.turn.release();
+        Ok(Self(State::Writing(Box::new(Writing {
+            view: view.clone(),
+            id: open.id,
+            shed: open.shed,
+            info: open.info,
+            data: open.data,
+            turn: open.turn,
+            at: open.size,
+            limit,
+            beyond,
+            check,
+        }))))
+    }
+
+    fn prepare(
+        view: &View,
+        open: &mut Open,
+        offset: u64,
+        announced: Option<u64>,
+        length: Option<u64>,
+        checked: bool,
+    ) -> Result<(u64, Beyond), UploadError> {
+        if open.info.role == Role::Joined {
+            return Err(UploadError::Joined);
+        }
+        if offset != open.size {
+            return Err(UploadError::Offset(open.size));
+        }
+        if let Some(length) = length {
+            view.set_length(open, length)?;
+        }
+        let (limit, beyond) = view.limit(open)?;
+        if announced.is_some_and(|more| more > limit.saturating_sub(offset)) {
+            return Err(beyond.into());
+        }
+        if checked {
+            let record = open.turn.record();
+            open.turn.write(Record {
+                verified: Some(open.size),
+                ..record
+            })?;
+            if view.share().rules().durability == Durability::Every {
+                open.turn.sync()?;
+            }
+        }
+        Ok((limit, beyond))
+    }
+
+    /// Of an upload that is in its place, where nothing more can come.
+    pub(super) fn at_end(
+        info: Info,
+        offset: u64,
+        announced: Option<u64>,
+    ) -> Result<Self, UploadError> {
+        let progress = Progress::finished(info);
+        match announced {
+            _ if progress.role == Role::Joined => Err(UploadError::Joined),
+            _ if offset != progress.offset => Err(UploadError::Offset(progress.offset)),
+            Some(1..) => Err(UploadError::TooLong),
+            _ => Ok(Self(State::Finished(progress))),
+        }
+    }
+
+    /// Writes all of `bytes`, or as much as there is room for on the disk.
+    ///
+    /// # Errors
+    /// [`UploadError::Taken`] when somebody else has begun to write;
+    /// [`UploadError::TooLong`], `FileTooLarge` or `QuotaExceeded` for more than
+    /// there may be, and then none of `bytes` is kept; `StorageFull`.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        match &mut self.0 {
+            State::Writing(writing) => writing.write(bytes),
+            State::Finished(_) if bytes.is_empty() => Ok(()),
+            State::Finished(_) => Err(UploadError::TooLong),
+        }
+    }
+
+    /// All has come: what was written stays, and what is whole is put in its
+    /// place.
+    ///
+    /// # Errors
+    /// [`UploadError::Mismatch`], and then nothing of what was written is kept;
+    /// [`UploadError::Taken`]; what keeps it from its place, and then it stays
+    /// as it is, and may be continued with nothing to try again.
+    pub fn finish(self) -> Result<Progress, UploadError> {
+        match self.0 {
+            State::Writing(writing) => writing.finish(),
+            State::Finished(progress) => Ok(progress),
+        }
+    }
+}
+
+impl Writing {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        self.turn.hold()?;
+        let written = self.write_held(bytes);
+        self.turn.release();
+        written?;
+        if let Some(check) = &mut self.check {
+            check.update(bytes);
+        }
+        Ok(())
+    }
+
+    fn write_held(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        if self.limit - self.at < bytes.len() as u64 {
+            return Err(self.beyond.into());
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match self.data.write_at(rest, self.at) {
+                Ok(0) => return Err(io::ErrorKind::StorageFull.into()),
+                Ok(count) => {
+                    self.at += count as u64;
+                    rest = &rest[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Progress, UploadError> {
+        self.turn.hold()?;
+        let mut open = Open {
+            id: self.id,
+            size: self.at,
+            shed: self.shed,
+            info: self.info,
+            turn: self.turn,
+            data: self.data,
+        };
+        keep(
+            &mut open,
+            self.check.take(),
+            self.view.share().rules().durability,
+        )?;
+        self.view.conclude(open)
+    }
+}
+
+/// Keeps what has been written, if it is what it should be.
+fn keep(open: &mut Open, check: Option<Check>, durability: Durability) -> Result<(), UploadError> {
+    let checked = check.is_some();
+    if check.is_some_and(|check| !check.holds()) {
+        open.cut_back()?;
+        return Err(UploadError::Mismatch);
+    }
+    if durability == Durability::Every {
+        open.data.sync_data()?;
+    }
+    if checked {
+        let record = open.turn.record();
+        open.turn.write(Record {
+            verified: None,
+            ..record
+        })?;
+    }
+    Ok(())
+}
+
+impl View {
+    /// Sets a length that was not known before.
+    fn set_length(&self, open: &mut Open, length: u64) -> Result<(), UploadError> {
+        match open.info.length {
+            Some(known) if known == length => return Ok(()),
+            Some(_) => return Err(UploadError::Length),
+            None if length < open.size => return Err(UploadError::Length),
+            None => {}
+        }
+        let more = length - open.size;
+        let most = self.share.rules().max_upload;
+        if most.is_some_and(|most| length > most) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.has_room(&open.shed, more, 0, &[])?;
+        open.info.length = Some(length);
+        let sync = self.share.rules().durability == Durability::Every;
+        Ok(open.shed.write_info(open.id, &open.info, sync)?)
+    }
+
+    /// How far an upload may go, and why no further.
+    fn limit(&self, open: &Open) -> io::Result<(u64, Beyond)> {
+        if let Some(length) = open.info.length {
+            return Ok((length, Beyond::Length));
+        }
+        let room = self.room(&open.shed, &[])?;
+        let room = room.map_or(u64::MAX, |room| room.saturating_add(open.size));
+        let most = self.share.rules().max_upload.unwrap_or(i64::MAX as u64);
+        Ok(if room < most {
+            (room, Beyond::Quota)
+        } else {
+            (most, Beyond::MaxUpload)
+        })
+    }
+}
