@@ -803,6 +803,44 @@ fn zip_archives() {
 }
 
 #[test]
+fn what_was_chosen_is_archived() {
+    let place = Place::new();
+    fs::create_dir(place.disk("folder/empty")).unwrap();
+    fs::write(place.disk("other"), "not chosen").unwrap();
+    let view = place.view();
+    let chosen = |names: &[&str]| {
+        let names = names.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Zip::of(&view, &RelPath::root(), names)
+    };
+    let archive = place.outer.path().join("a.zip");
+    let zip = chosen(&["folder", "file", "folder"]).unwrap();
+    collect(zip, &mut fs::File::create(&archive).unwrap());
+    run(Command::new("unzip").arg("-t").arg(&archive));
+    let mut names: Vec<String> =
+        String::from_utf8(run(Command::new("unzip").arg("-Z1").arg(&archive)))
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "share/",
+            "share/file",
+            "share/folder/",
+            "share/folder/deep",
+            "share/folder/empty/"
+        ]
+    );
+    for name in ["nothing", "..", ".", "", "folder/deep", ".hythe"] {
+        assert!(missing(chosen(&["file", name]).map(drop)), "{name}");
+    }
+    let file = Zip::of(&view, &path("file"), Vec::new()).map(drop);
+    assert_eq!(file.unwrap_err().kind(), ErrorKind::NotADirectory);
+}
+
+#[test]
 fn the_root_is_archived_under_the_name_of_the_share() {
     let place = Place::new();
     fs::create_dir(place.disk(".hythe")).unwrap();

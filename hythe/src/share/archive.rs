@@ -18,7 +18,7 @@ use zip::write::{SimpleFileOptions, StreamWriter};
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::walk::{Step, Walk};
-use super::{DEPTH_LIMIT, Meta, Modified, PIECE, Pieces, RelPath, View, is_skipped};
+use super::{DEPTH_LIMIT, Entry, Meta, Modified, PIECE, Pieces, RelPath, View, is_skipped};
 
 /// How much of a file is read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -71,6 +71,15 @@ impl Zip {
     pub fn new(view: &View, path: &RelPath) -> io::Result<Self> {
         Archive::new(view, path, ZipFormat::new()).map(Self)
     }
+
+    /// An archive of some of what is in the folder at `path`: what has these
+    /// names, folders with all that is in them.
+    ///
+    /// # Errors
+    /// As [`View::list`]; `NotFound` where there is nothing of one of the names.
+    pub fn of(view: &View, path: &RelPath, names: Vec<Vec<u8>>) -> io::Result<Self> {
+        Archive::of(view, path, names, ZipFormat::new()).map(Self)
+    }
 }
 
 impl Pieces for Tar {
@@ -100,7 +109,10 @@ trait Format: Send {
 
 struct Archive<F> {
     view: View,
-    walk: Walk,
+    /// `None` between two things that were chosen.
+    walk: Option<Walk>,
+    /// What was chosen and is still to be archived, the next one last.
+    chosen: Vec<RelPath>,
     /// What is archived, and what its folder is called in the archive.
     base: RelPath,
     top: Vec<u8>,
@@ -124,13 +136,34 @@ enum State {
 impl<F: Format> Archive<F> {
     fn new(view: &View, path: &RelPath, format: F) -> io::Result<Self> {
         let walk = Walk::new(view.clone(), path.clone(), DEPTH_LIMIT)?;
+        let mut archive = Self::empty(view, path, format)?;
+        archive.walk = Some(walk);
+        Ok(archive)
+    }
+
+    fn of(view: &View, path: &RelPath, names: Vec<Vec<u8>>, format: F) -> io::Result<Self> {
+        let mut archive = Self::empty(view, path, format)?;
+        if !view.metadata(path)?.is_folder() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        for name in names.iter().rev() {
+            let chosen = path.join(name).map_err(|_| io::ErrorKind::NotFound)?;
+            view.metadata(&chosen)?;
+            archive.chosen.push(chosen);
+        }
+        Ok(archive)
+    }
+
+    /// An archive with nothing in it but the top folder.
+    fn empty(view: &View, path: &RelPath, format: F) -> io::Result<Self> {
         let top = path
             .name()
             .unwrap_or_else(|| view.share().name().as_bytes())
             .to_vec();
         Ok(Self {
             view: view.clone(),
-            walk,
+            walk: None,
+            chosen: Vec::new(),
             base: path.clone(),
             top,
             format,
@@ -161,7 +194,7 @@ impl<F: Format> Archive<F> {
                     .begin(&[&self.top[..], b"/"].concat(), meta, out)?;
                 self.state = State::Walking;
             }
-            State::Walking => match self.walk.step()? {
+            State::Walking => match self.next()? {
                 Step::Found(path, entry) if !entry.meta.is_folder() => self.begin(path, out)?,
                 // A link to a folder is found but not entered. An empty folder
                 // in its place would be a lie.
@@ -185,6 +218,49 @@ impl<F: Format> Archive<F> {
             State::Finished => {}
         }
         Ok(())
+    }
+
+    /// What comes next: of the folder that is walked, or of what was chosen.
+    fn next(&mut self) -> io::Result<Step> {
+        let Some(walk) = &mut self.walk else {
+            return self.choose();
+        };
+        match walk.step()? {
+            Step::End if walk.cut().is_none() && !self.chosen.is_empty() => {
+                self.walk = None;
+                Ok(Step::Again)
+            }
+            step => Ok(step),
+        }
+    }
+
+    /// Goes on to the next thing that was chosen.
+    fn choose(&mut self) -> io::Result<Step> {
+        let Some(path) = self.chosen.pop() else {
+            return Ok(Step::End);
+        };
+        match self.view.metadata(&path) {
+            Ok(meta) if meta.is_folder() => {}
+            Ok(meta) => {
+                let entry = Entry {
+                    name: path.name().unwrap_or_default().into(),
+                    meta,
+                    symlink: false,
+                };
+                return Ok(Step::Found(path, entry));
+            }
+            Err(error) if is_skipped(&error) => return Ok(Step::Again),
+            Err(error) => return Err(error),
+        }
+        match Walk::new(self.view.clone(), path.clone(), DEPTH_LIMIT) {
+            Ok(walk) => {
+                self.walk = Some(walk);
+                Ok(Step::Entering(path))
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Step::Closed(path)),
+            Err(error) if is_skipped(&error) => Ok(Step::Again),
+            Err(error) => Err(error),
+        }
     }
 
     fn begin(&mut self, path: RelPath, out: &mut Vec<u8>) -> io::Result<()> {
@@ -226,7 +302,7 @@ impl<F: Format> Archive<F> {
     /// # Errors
     /// Where something is missing, instead of the archive's end.
     fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        if let Some(path) = self.walk.cut() {
+        if let Some(path) = self.walk.as_ref().and_then(Walk::cut) {
             tracing::warn!(archive = %self.base, %path, "too deep or too many folders to archive");
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
