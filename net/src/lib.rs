@@ -89,5 +89,5 @@ pub use server::{
 pub use socket::{
     BACKLOG, Domain, How, Kind, More, ServerOptions, Socket, create_server, create_server_with,
 };
-pub use stream::{Input, Patience, Stream};
+pub use stream::{Input, Patience, Poured, Sink, Stream};
 pub use timed::{TimedSocket, Unfinished};

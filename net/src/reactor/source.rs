@@ -180,6 +180,32 @@ impl Registration {
         self.source.ready.set(ready.without(meaning(interest)));
     }
 
+    /// What the multiplexer is asked just now.
+    pub(crate) fn interest(&self) -> Interest {
+        self.source.asked.get()
+    }
+
+    /// Asks nothing about the descriptor while another thread reads from it;
+    /// the next to wait asks again, and hears what was so all the time.
+    pub(crate) fn set_aside(&self) -> io::Result<()> {
+        self.exhausted(Interest::READ);
+        self.ask(Interest::NONE)
+    }
+
+    /// Asks again what was asked `earlier`.
+    pub(crate) fn take_back(&self, earlier: Interest) -> io::Result<()> {
+        self.ask(self.source.asked.get() | earlier)
+    }
+
+    fn ask(&self, interest: Interest) -> io::Result<()> {
+        if interest != self.source.asked.get() {
+            let mut mux = self.inner.mux.borrow_mut();
+            mux.modify(self.source.token, interest)?;
+            self.source.asked.set(interest);
+        }
+        Ok(())
+    }
+
     /// Whether a short read may not have been the last: with the end of the
     /// stream already seen, no further event will come to say that it can be
     /// read; and the kernel ends a read before urgent data, too.

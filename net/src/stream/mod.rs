@@ -8,6 +8,7 @@
 //! protocol crates plug in and both directions can be used at once.
 
 mod file;
+mod pour;
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -23,6 +24,8 @@ use crate::mux::{Interest, Ready};
 use crate::option::{DomainOf, Error as PendingError, Linger, OobInline};
 use crate::reactor::{self, Moved, Registration, lease, timeout};
 use crate::{Addr, How, Kind, More, Socket};
+
+pub use pour::{Poured, Sink};
 
 /// How long a peer may take.
 ///

@@ -116,6 +116,19 @@ impl Chunked {
         self.state == State::Done
     }
 
+    /// How many bytes are sure to follow, at least: the rest of a chunk and the end of the body. A
+    /// reader may wait for that many together.
+    pub fn expected(&self) -> u64 {
+        match self.state {
+            State::Data => {
+                let end = (CHUNK_END.len() + LAST_CHUNK.len()) as u64;
+                self.left.saturating_add(end)
+            }
+            State::Done => 0,
+            _ => 1,
+        }
+    }
+
     /// Decodes up to and with one stretch of data. Call it again with what was not consumed; when
     /// nothing was, more input is needed.
     ///

@@ -10,6 +10,7 @@
 //! Which of the two it is, is decided by the head alone, before a byte of the
 //! body is read: who waits for `100 (Continue)` hears the refusal instead.
 
+use hythe_net::Sink;
 use hythe_wire::http::{Chunked, Error, Framing};
 use percent_encoding::percent_decode;
 
@@ -57,9 +58,16 @@ enum Left {
     Chunks(Chunked),
 }
 
-/// How a body ended: with a reply, and whether all of it was read; or as one
-/// that makes no sense.
-pub(super) type End = Result<(Reply, bool), Error>;
+/// A body that has ended.
+pub(super) struct Ended {
+    /// How many bytes of it came.
+    pub(super) received: u64,
+    /// What came behind it.
+    pub(super) rest: Vec<u8>,
+    /// The reply, and whether the next request is to be found behind it; or
+    /// that it makes no sense; or `None` if the peer did not send all of it.
+    pub(super) end: Option<Result<(Reply, bool), Error>>,
+}
 
 impl Body {
     pub(super) fn new(intake: Box<dyn Intake>, framing: Framing) -> Self {
@@ -88,19 +96,6 @@ impl Body {
         }
     }
 
-    /// Takes what has come, and keeps what is behind the body.
-    pub(super) fn take(&mut self, bytes: &[u8]) {
-        let mut bytes = bytes;
-        while !bytes.is_empty() && !self.is_over() {
-            let (consumed, result) = self.step(bytes);
-            bytes = &bytes[consumed..];
-            if let Err(refused) = result {
-                self.refused = Some(refused);
-            }
-        }
-        self.rest.extend_from_slice(bytes);
-    }
-
     fn step(&mut self, bytes: &[u8]) -> (usize, Result<(), Result<Reply, Error>>) {
         let (consumed, data) = match &mut self.left {
             Left::Bytes(left) => {
@@ -123,9 +118,8 @@ impl Body {
         (consumed, taken)
     }
 
-    /// Ends it: how many bytes came, what came behind them, and how it ended;
-    /// `None` if the peer did not send all of it.
-    pub(super) fn end(self) -> (u64, Vec<u8>, Option<End>) {
+    /// Ends it.
+    pub(super) fn end(self) -> Ended {
         let whole = self.is_whole();
         let end = match self.refused {
             Some(Ok(reply)) => {
@@ -142,7 +136,41 @@ impl Body {
                 None
             }
         };
-        (self.received, self.rest, end)
+        Ended {
+            received: self.received,
+            rest: self.rest,
+            end,
+        }
+    }
+}
+
+impl Sink for Body {
+    fn room(&self) -> u64 {
+        match &self.left {
+            _ if self.is_over() => 0,
+            Left::Bytes(left) => *left,
+            Left::Chunks(_) => u64::MAX,
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        match &self.left {
+            Left::Bytes(left) => *left,
+            Left::Chunks(chunks) => chunks.expected(),
+        }
+    }
+
+    /// Keeps what is behind the body.
+    fn take(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        while !bytes.is_empty() && !self.is_over() {
+            let (consumed, result) = self.step(bytes);
+            bytes = &bytes[consumed..];
+            if let Err(refused) = result {
+                self.refused = Some(refused);
+            }
+        }
+        self.rest.extend_from_slice(bytes);
     }
 }
 

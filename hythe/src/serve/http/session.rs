@@ -12,14 +12,14 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hythe_net::{Connection, Input, More, Stream, reactor};
+use hythe_net::{Connection, Input, More, Sink as _, Stream, reactor};
 use hythe_wire::http::{
     Chunked, Error, FieldStorage, Framing, Method, Request, Version, check_partial, head_end,
 };
 
 use super::answer::answer;
 use super::ask::{self, Ask, Codings, Way};
-use super::intake::{Answer, Body, Intake};
+use super::intake::{Answer, Body, Ended, Intake};
 use super::ready::{self, Entry, Freshness, Key};
 use super::reply::Reply;
 use super::{Site, body, date};
@@ -68,6 +68,12 @@ enum Quick {
     /// There is more to do: a request that is not ready, or only in part here,
     /// after what is still to be sent of the one before.
     Left { input: Vec<u8>, unsent: Vec<u8> },
+}
+
+/// How far the first bytes of a body led.
+enum Begun {
+    Goes(Body),
+    Ended(Ended),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,34 +300,31 @@ impl Session {
         if terms.expect_continue && input.is_empty() {
             self.stream().send_all(CONTINUE, More::No).await?;
         }
-        let mut received = Ok(1);
-        loop {
-            if !input.is_empty() || body.is_over() {
-                let bytes = std::mem::take(input);
-                body = reactor::unblock(move || {
-                    body.take(&bytes);
-                    body
-                })
-                .await;
-            }
+        let here = std::mem::take(input);
+        let begun = reactor::unblock(move || {
+            body.take(&here);
+            // Most bodies are small, and here already.
             if body.is_over() {
-                break;
+                Begun::Ended(body.end())
+            } else {
+                Begun::Goes(body)
             }
-            received = self.receive(input).await;
-            if !matches!(received, Ok(1..)) {
-                break;
+        });
+        let (ended, failed) = match begun.await {
+            Begun::Ended(ended) => (ended, None),
+            Begun::Goes(body) => {
+                let (body, poured) = self.stream().pour(body).await;
+                (reactor::unblock(move || body.end()).await, poured.err())
             }
-        }
-        let (count, rest, end) = reactor::unblock(move || body.end()).await;
+        };
         self.stream().progressed();
-        *input = rest;
-        match end {
-            Some(Ok((reply, whole))) => Ok((reply, count, whole)),
-            Some(Err(error)) => Err(error.into()),
-            None => {
-                received?;
-                Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
-            }
+        *input = ended.rest;
+        match (ended.end, failed) {
+            (Some(Ok((reply, whole))), _) => Ok((reply, ended.received, whole)),
+            (Some(Err(error)), _) => Err(error.into()),
+            (None, Some(error)) if error.kind() == io::ErrorKind::TimedOut => Err(TOO_SLOW.into()),
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
         }
     }
 

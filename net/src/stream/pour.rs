@@ -1,0 +1,199 @@
+//! Receiving much, for somebody who blocks: on the thread pool, and in large
+//! pieces.
+//!
+//! ```text
+//!   reactor   wait ──┐              ┌── wait ──┐             ┌─ done
+//!                    ▼              │          ▼             │
+//!   pool             recv take recv take …     recv take … ──┘
+//! ```
+//!
+//! What comes fast is received and dealt with by one thread in one go, with
+//! nothing handed over in between; what comes slowly holds neither a thread
+//! nor a buffer while it is waited for.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Stream, is_deadline};
+use crate::Socket;
+use crate::mux::Interest;
+use crate::option::RecvLowWater;
+use crate::reactor::unblock;
+
+/// Takes in what a stream is poured into. It is called on the thread pool, and
+/// may block.
+pub trait Sink: Send + 'static {
+    /// How many bytes it takes next, at most; none when it has all it wants.
+    fn room(&self) -> u64;
+
+    /// How many bytes the peer is sure to send next, at least, before it waits
+    /// for an answer. They are waited for together, as far as that is sensible.
+    fn expected(&self) -> u64;
+
+    /// Takes what has come, which is never nothing.
+    fn take(&mut self, bytes: &[u8]);
+}
+
+/// How pouring ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poured {
+    /// The sink has all it wants.
+    Full,
+    /// The peer has ended its direction.
+    End,
+}
+
+impl Stream {
+    /// Receives into `sink` until that has all it wants.
+    ///
+    /// # Errors
+    /// `TimedOut`, `ConnectionReset`…; what had come before it, the sink has.
+    pub async fn pour<S: Sink>(&self, sink: S) -> (S, io::Result<Poured>) {
+        let socket = match self.socket.try_clone() {
+            Ok(socket) => socket,
+            Err(error) => return (sink, Err(error)),
+        };
+        let earlier = self.registration.interest();
+        let mut pouring = Pouring {
+            socket,
+            sink,
+            low_water: 1,
+        };
+        let result = loop {
+            let waited = poll_fn(|context| self.poll_readable(context)).await;
+            // Less may have come than was waited for together.
+            let last_look = match waited {
+                Err(error) if !is_deadline(&error) => break Err(error),
+                Err(error) => Some(error),
+                Ok(()) => None,
+            };
+            // Until it is back, nothing that happens to the socket is for us.
+            if let Err(error) = self.registration.set_aside() {
+                break Err(error);
+            }
+            let progress_before = self.moved.get();
+            let stride;
+            (pouring, stride) = unblock(move || {
+                let stride = pouring.stride();
+                (pouring, stride)
+            })
+            .await;
+            let progressed = progress_before + stride.moved >= self.patience.get().bytes;
+            self.account(Interest::READ, stride.moved);
+            match (stride.end, last_look) {
+                (Some(result), _) => break result,
+                (None, Some(error)) if !progressed => break Err(error),
+                (None, _) => {}
+            }
+        };
+        pouring.set_low_water(1);
+        let restored = self.registration.take_back(earlier);
+        (
+            pouring.sink,
+            result.and_then(|poured| restored.map(|()| poured)),
+        )
+    }
+}
+
+/// How much is received at once: beyond it, fewer calls save nothing.
+const PIECE: usize = 256 * 1024;
+
+/// How much is received before others on the pool get their turn.
+const STRIDE: usize = 16 * 1024 * 1024;
+
+/// How long a thread of the pool waits for more before the reactor does: a
+/// sender at work sends within this time, and handing over costs as much as a
+/// hundredth of it.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: Duration::from_millis(2).as_nanos() as i64,
+};
+
+/// How much is waited for together, at most: waking up for each packet would
+/// cost as much as the packet.
+const TOGETHER: u64 = 128 * 1024;
+
+thread_local! {
+    /// A thread of the pool that pours keeps its buffer; such threads end when
+    /// there is nothing to do.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What goes to the pool and comes back.
+struct Pouring<S> {
+    socket: Socket,
+    sink: S,
+    /// What the socket is told to wait for.
+    low_water: u32,
+}
+
+/// How far one go led.
+struct Stride {
+    moved: usize,
+    /// `None` if there is more to come.
+    end: Option<io::Result<Poured>>,
+}
+
+impl<S: Sink> Pouring<S> {
+    fn stride(&mut self) -> Stride {
+        let mut moved = 0;
+        let end = BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(PIECE, 0);
+            self.receive(buffer, &mut moved).transpose()
+        });
+        Stride { moved, end }
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], moved: &mut usize) -> io::Result<Option<Poured>> {
+        loop {
+            let room = usize::try_from(self.sink.room())
+                .unwrap_or(PIECE)
+                .min(PIECE);
+            if room == 0 {
+                return Ok(Some(Poured::Full));
+            }
+            if *moved >= STRIDE {
+                return Ok(None);
+            }
+            match self.socket.recv(&mut buffer[..room]) {
+                Ok(0) => return Ok(Some(Poured::End)),
+                Ok(count) => {
+                    *moved += count;
+                    self.sink.take(&buffer[..count]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let together = self.sink.expected().clamp(1, TOGETHER);
+                    self.set_low_water(together as u32);
+                    if *moved == 0 || !self.more_within_pause()? {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sockets that know no such thing wake up more often.
+    fn set_low_water(&mut self, bytes: u32) {
+        if bytes != self.low_water {
+            self.socket.set(RecvLowWater(bytes)).ok();
+            self.low_water = bytes;
+        }
+    }
+
+    fn more_within_pause(&self) -> io::Result<bool> {
+        match poll(
+            &mut [PollFd::new(&self.socket, PollFlags::IN)],
+            Some(&PAUSE),
+        ) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
