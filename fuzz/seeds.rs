@@ -7,12 +7,14 @@ mod tables;
 
 fn main() -> io::Result<()> {
     let bodies: Vec<_> = tables::CHUNKED.iter().map(|(sent, _)| *sent).collect();
+    let forms: Vec<_> = tables::FORMS.iter().map(|(sent, _)| *sent).collect();
     let gopher = [tables::GOPHER_REQUESTS, tables::MENU_LINES].concat();
     // The targets read a number first: where to cut, or a size.
     for (target, number_size, messages) in [
         ("http_request", 8, tables::REQUESTS),
         ("http_response", 8, tables::RESPONSES),
         ("http_chunked", 1, &bodies),
+        ("http_multipart", 1, &forms),
         ("http_range", 8, tables::RANGES),
         ("http_tus", 0, tables::UPLOADS),
         ("ftp_command", 1, tables::COMMANDS),

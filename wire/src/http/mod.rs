@@ -55,6 +55,7 @@
 mod chunked;
 mod fields;
 mod head;
+pub mod multipart;
 mod range;
 mod request;
 mod response;
@@ -70,6 +71,7 @@ pub use fields::{
 pub use head::{
     FieldStorage, Fields, MAX_FIELDS, MAX_HEAD, MAX_REQUEST_LINE, Values, check_partial, head_end,
 };
+pub use multipart::Multipart;
 pub use range::{MAX_RANGES, Ranges, content_range, parse_range, unsatisfied_range};
 pub use request::{Framing, Method, Request, Target};
 pub use response::{Body, Head, Response, reason};

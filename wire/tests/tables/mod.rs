@@ -38,6 +38,41 @@ pub(crate) const CHUNKED: &[(&[u8], &[u8])] = &[
     (b"2\r\n\r\n\r\n0\r\nX-Sum: 1\r\nY:\r\n\r\n", b"\r\n"),
 ];
 
+/// Forms with the boundary `b`, and what they carry: the field, the file's name, and the content.
+pub(crate) const FORMS: &[(&[u8], &[FormPart])] = &[
+    (b"--b--", &[]),
+    (b"--b--\r\nepilogue --b\r\n", &[]),
+    (b"\r\n--b--\r\n", &[]),
+    (
+        b"preamble\r\n--\r\n--c\r\n-\r\n--b \t\r\n\r\n\r\n--b--",
+        &[(None, None, b"")],
+    ),
+    (
+        b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
+          Content-Type: text/plain\r\n\r\n\r\n--\r\n-\r\r\n--\r\n--b\r\n\
+          content-disposition: form-data; name=x\r\n\r\n\r\n\r\n\r\n--b--\r\n",
+        &[
+            (Some(b"file"), Some(b"a.txt"), b"\r\n--\r\n-\r\r\n--"),
+            (Some(b"x"), None, b"\r\n\r\n"),
+        ],
+    ),
+    (
+        b"--b\r\nContent-Disposition: form-data; filename=\"\xe6\x9d\xa5%22\\\"\\\\C:\\x.txt\"\r\n\r\n1\r\n\
+          --b\r\nContent-Disposition: form-data; filename*=utf-8''%e6%9d%a5; filename=old\r\n\r\n2\r\n\
+          --b\r\nContent-Disposition: form-data; filename*=latin1''%e6; filename=old\r\n\r\n3\r\n\
+          --b\r\nContent-Disposition: form-data; filename*=utf-8''%e; filename=\"\"\r\n\r\n4\r\n--b--",
+        &[
+            (None, Some(b"\xe6\x9d\xa5\"\"\\C:\\x.txt"), b"1"),
+            (None, Some("来".as_bytes()), b"2"),
+            (None, Some(b"old"), b"3"),
+            (None, Some(b""), b"4"),
+        ],
+    ),
+];
+
+/// The field's name, the file's name, and the content.
+pub(crate) type FormPart = (Option<&'static [u8]>, Option<&'static [u8]>, &'static [u8]);
+
 /// Range values.
 pub(crate) const RANGES: &[&[u8]] = &[
     b"bytes=0-1,8-",

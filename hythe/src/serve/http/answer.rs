@@ -18,9 +18,6 @@ use super::visit::Visit;
 use super::{own, tus};
 use crate::share::{Access, Kind, Lacks, RelPath};
 
-/// What this server allows on every resource.
-const ALLOW: &str = "GET, HEAD, OPTIONS";
-
 /// Decides on a request by its head.
 pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
     let visit = match Visit::of(site, ask) {
@@ -43,7 +40,8 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
             .unwrap_or_else(|error| refused(site, ask, &visit, &error))
             .into(),
         Method::Options => {
-            let reply = Reply::new(204, Body::Nothing).field("Allow", ALLOW);
+            let allow = change::allowed(&visit, &ask.path);
+            let reply = Reply::new(204, Body::Nothing).field("Allow", allow);
             tus::describe(site, &visit, reply).into()
         }
         Method::Trace | Method::Connect => {
@@ -51,7 +49,7 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
         }
         _ if site.only_shows() => {
             Reply::refusal(ask, 405, "this server only shows files; it takes none")
-                .field("Allow", ALLOW)
+                .field("Allow", change::allowed(&visit, &ask.path))
                 .into()
         }
         _ => change::answer(site, ask, &visit),
@@ -82,28 +80,56 @@ fn get(site: &Site, ask: &Ask, visit: &Visit) -> io::Result<Reply> {
 
 /// What an error of the disk or the view means to a client.
 pub(super) fn refused(site: &Site, ask: &Ask, visit: &Visit, error: &io::Error) -> Reply {
-    use io::ErrorKind as Is;
     if let Some(lacks) = Lacks::of(error) {
-        return visit.lacking(site, ask, lacks);
+        return visit.lacking(site, ask, lacks, "this");
     }
-    match error.kind() {
-        Is::NotFound => Reply::refusal(ask, 404, "there is no such file or folder"),
-        Is::PermissionDenied => Reply::refusal(ask, 403, "you may not read this"),
-        Is::WouldBlock | Is::Interrupted | Is::ResourceBusy => {
-            Reply::refusal(ask, 503, "busy; try again").field("Retry-After", "1")
-        }
-        _ if is_shortage(error) => {
-            Reply::refusal(ask, 503, "the server is short of resources; try again")
-                .field("Retry-After", "5")
-        }
-        _ => {
-            tracing::warn!(path = %super::log::Escaped(&ask.path), %error, "cannot read");
-            Reply::refusal(ask, 500, "the server cannot read this")
-        }
+    let (status, text) = meaning(visit, ask, error);
+    let reply = Reply::refusal(ask, status, &text);
+    match status {
+        503 => reply.field("Retry-After", "1"),
+        _ => reply,
     }
 }
 
+/// The status of an error, and what to say of it.
+pub(super) fn meaning(visit: &Visit, ask: &Ask, error: &io::Error) -> (u16, String) {
+    use io::ErrorKind as Is;
+    let safe = ask.method.is_safe();
+    let (status, text) = match error.kind() {
+        Is::NotFound => (404, "there is no such file or folder"),
+        Is::PermissionDenied if safe => (403, "you may not read this"),
+        Is::PermissionDenied => (403, "the server may not write this"),
+        Is::AlreadyExists => (409, "there is something of this name already"),
+        Is::IsADirectory => (409, "there is a folder of this name"),
+        Is::NotADirectory => (409, "there is a file where a folder is needed"),
+        Is::DirectoryNotEmpty => (409, "the folder is not empty"),
+        Is::QuotaExceeded => (507, "your quota does not leave room for it"),
+        Is::StorageFull => (507, "the server's disk is full"),
+        Is::FileTooLarge => match visit.view.share().rules().max_upload {
+            Some(most) => {
+                let text = format!("files of more than {most} bytes are not taken here");
+                return (413, text);
+            }
+            None => (413, "the file is too large"),
+        },
+        Is::ReadOnlyFilesystem => (403, "the server's disk can't be written to"),
+        Is::InvalidFilename => (400, "the name is too long"),
+        Is::InvalidInput if !safe => (409, "this can't be done with it"),
+        Is::ResourceBusy if !safe => (412, "somebody else has changed it meanwhile"),
+        Is::WouldBlock | Is::Interrupted | Is::ResourceBusy => (503, "busy; try again"),
+        _ if is_shortage(error) => (503, "the server is short of resources; try again"),
+        _ => {
+            let path = super::log::Escaped(&ask.path);
+            let doing = if safe { "read" } else { "write" };
+            tracing::warn!(%path, %error, "cannot {doing}");
+            let text = format!("the server cannot {doing} this");
+            return (500, text);
+        }
+    };
+    (status, text.to_owned())
+}
+
 /// Out of descriptors or memory: it passes.
-pub(super) fn is_shortage(error: &io::Error) -> bool {
+fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(12 | 23 | 24))
 }

@@ -88,6 +88,26 @@ impl Validators {
     }
 }
 
+/// Whether the conditions of a request that would change something hold, of
+/// what is there now (RFC 9110 §13.2.2).
+pub(super) fn allow_change(ask: &Ask, current: Option<&Validators>) -> bool {
+    let etag = current.map(|validators| validators.etag.as_bytes());
+    if let Some(list) = &ask.if_match {
+        if !matches_etag([list.as_slice()], etag, Comparison::Strong) {
+            return false;
+        }
+    } else if let Some(date) = ask.if_unmodified_since.as_deref().and_then(parse_date)
+        && let Some(modified) = current.and_then(Validators::last_modified)
+        && modified > date
+    {
+        return false;
+    }
+    match &ask.if_none_match {
+        Some(list) => !matches_etag([list.as_slice()], etag, Comparison::Weak),
+        None => true,
+    }
+}
+
 fn parse_date(value: &[u8]) -> Option<SystemTime> {
     httpdate::parse_http_date(std::str::from_utf8(value).ok()?.trim()).ok()
 }

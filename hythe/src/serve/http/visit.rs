@@ -106,25 +106,26 @@ impl Visit {
         }
     }
 
-    /// Refuses a visitor who lacks a role: signing in is the way out for
+    /// Refuses `what` to a visitor who lacks a role: signing in is the way out for
     /// strangers, where there are accounts.
-    pub(super) fn lacking(&self, site: &Site, ask: &Ask, lacks: Lacks) -> Reply {
+    pub(super) fn lacking(&self, site: &Site, ask: &Ask, lacks: Lacks, what: &str) -> Reply {
         let Lacks { needed, has } = lacks;
         match self.name() {
             Some(name) => {
-                let text = format!("this needs the role {needed}, and {name} has {has}");
+                let text = format!("{what} needs the role {needed}, and {name} has {has}");
                 Reply::refusal(ask, 403, &text)
             }
             None if site.gate.accounts().is_none() => {
                 let text = match (needed, has) {
                     (Access::Read, _) => "nothing here may be read".to_owned(),
-                    _ => format!("this needs the right to {needed}, and visitors here have {has}"),
+                    _ => format!("{what} needs the role {needed}, and visitors here have {has}"),
                 };
                 Reply::refusal(ask, 403, &text)
             }
             None if ask.html => own::sign_in_first(site, ask, needed),
             None => {
-                let text = format!("sign in with an account that has the role {needed}");
+                let text =
+                    format!("{what} needs the role {needed}: sign in with an account that has it");
                 challenged(ask, &text)
             }
         }

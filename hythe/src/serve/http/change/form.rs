@@ -1,0 +1,254 @@
+//! Forms with files (RFC 7578), from a page without script and from `curl -F`.
+
+use std::fmt::Write as _;
+use std::io;
+
+use hythe_wire::http::Multipart;
+use hythe_wire::http::multipart::Event;
+use serde_json::json;
+
+use super::Change;
+use crate::serve::http::answer::meaning;
+use crate::serve::http::intake::{Answer, Intake};
+use crate::serve::http::reply::{Body, Reply};
+use crate::serve::log::Escaped;
+use crate::share::{Access, Existing, Incoming, Intent, Lacks, RelPath};
+
+/// The most files in one form: a browser sends no more than a person has
+/// chosen, and what became of each is told.
+const MAX_FILES: usize = 10_000;
+
+impl Change {
+    pub(super) fn form(self) -> Result<Answer, Reply> {
+        self.require(Access::Upload, "uploading")?;
+        let content_type = self.ask.content_type.as_deref().unwrap_or_default();
+        let reader = Multipart::new(content_type)
+            .map_err(|error| self.refusal(error.status, error.reason))?;
+        Ok(Answer::Take(Box::new(Form {
+            change: self,
+            reader,
+            current: None,
+            outcomes: Vec::new(),
+        })))
+    }
+}
+
+/// A form that comes in.
+struct Form {
+    change: Change,
+    reader: Multipart,
+    /// The file that comes just now, and its name.
+    current: Option<(RelPath, Incoming)>,
+    outcomes: Vec<Outcome>,
+}
+
+/// What became of one file.
+struct Outcome {
+    name: Vec<u8>,
+    result: Result<RelPath, (u16, String)>,
+}
+
+impl Intake for Form {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
+        let mut bytes = bytes;
+        let Self {
+            change,
+            reader,
+            current,
+            outcomes,
+        } = self;
+        loop {
+            let event = reader.next(&mut bytes);
+            let event = event.map_err(|error| change.refusal(error.status, error.reason))?;
+            match event {
+                None => return Ok(()),
+                Some(Event::Part(head)) => {
+                    // A field without a file, or one where none was chosen.
+                    let Some(name) = head.filename.filter(|name| !name.is_empty()) else {
+                        continue;
+                    };
+                    if outcomes.len() == MAX_FILES {
+                        let text = format!("send at most {MAX_FILES} files at once");
+                        return Err(change.refusal(413, &text));
+                    }
+                    match change.begin(&name) {
+                        Ok(begun) => *current = Some(begun),
+                        Err(why) => outcomes.push(Outcome {
+                            name,
+                            result: Err(why),
+                        }),
+                    }
+                }
+                Some(Event::Data(data)) => {
+                    if let Some((_, incoming)) = current
+                        && let Err(error) = incoming.write(data)
+                        && let Some((path, _)) = current.take()
+                    {
+                        outcomes.push(change.outcome(path, Err(error)));
+                    }
+                }
+                Some(Event::End) => {
+                    if let Some((path, incoming)) = current.take() {
+                        let result = incoming.finish().map(drop);
+                        outcomes.push(change.outcome(path, result));
+                    }
+                }
+                Some(Event::Done) => {}
+            }
+        }
+    }
+
+    fn end(self: Box<Self>) -> Reply {
+        let change = &self.change;
+        if !self.reader.is_done() {
+            let text = "the form ends too soon; what was whole of it is stored";
+            return change.refusal(400, text);
+        }
+        if self.outcomes.is_empty() {
+            return change.refusal(400, "there is no file in the form");
+        }
+        change.told(&self.outcomes)
+    }
+}
+
+impl Change {
+    /// Begins to take in a file of the form.
+    fn begin(&self, name: &[u8]) -> Result<(RelPath, Incoming), (u16, String)> {
+        let path = self
+            .path
+            .join(own_name(name))
+            .map_err(|bad| (400, bad.to_string()))?;
+        if !path.fits_url() {
+            let text = "a name with a backslash or a control character is not taken";
+            return Err((400, text.to_owned()));
+        }
+        let existing = if self.visit.view.access() >= Access::Write {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
+        let intent = Intent {
+            existing,
+            length: None,
+            modified: None,
+        };
+        match self.visit.view.receive(&path, intent) {
+            Ok(incoming) => Ok((path, incoming)),
+            Err(error) => Err(self.why(&error)),
+        }
+    }
+
+    fn outcome(&self, path: RelPath, result: io::Result<()>) -> Outcome {
+        Outcome {
+            name: path.name().unwrap_or_default().to_vec(),
+            result: match result {
+                Ok(()) => Ok(path),
+                Err(error) => Err(self.why(&error)),
+            },
+        }
+    }
+
+    fn why(&self, error: &io::Error) -> (u16, String) {
+        if let Some(lacks) = Lacks::of(error) {
+            return (403, lacks.to_string());
+        }
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let text = "there is a file of this name, and overwriting needs the role write";
+                (403, text.to_owned())
+            }
+            io::ErrorKind::NotFound => (403, "this name is not allowed here".to_owned()),
+            _ => meaning(&self.visit, &self.ask, error),
+        }
+    }
+
+    /// What became of the files, in the form that suits who sent them.
+    fn told(&self, outcomes: &[Outcome]) -> Reply {
+        let failure = outcomes
+            .iter()
+            .find_map(|outcome| outcome.result.as_ref().err());
+        let status = failure.map_or(201, |(status, _)| *status);
+        if self.ask.json {
+            let text = as_json(outcomes).to_string();
+            return Reply::new(status, Body::Bytes(text.into_bytes()))
+                .field("Content-Type", "application/json")
+                .field("X-Content-Type-Options", "nosniff");
+        }
+        if failure.is_some() {
+            return self.refusal(status, as_text(outcomes, "; ").trim_end_matches("; "));
+        }
+        if self.ask.html {
+            let mut folder = String::new();
+            self.path.url_path(true, &mut folder);
+            return self.refusal(303, "stored").field("Location", folder);
+        }
+        Reply::new(201, Body::Bytes(as_text(outcomes, "\n").into_bytes()))
+            .field("Content-Type", "text/plain; charset=utf-8")
+            .field("X-Content-Type-Options", "nosniff")
+    }
+}
+
+fn as_text(outcomes: &[Outcome], end: &str) -> String {
+    let mut text = String::new();
+    for Outcome { name, result } in outcomes {
+        let name = Escaped(name);
+        // Writing to a string can't fail.
+        match result {
+            Ok(_) => write!(text, "{name}: stored{end}").ok(),
+            Err((_, why)) => write!(text, "{name}: {why}{end}").ok(),
+        };
+    }
+    text
+}
+
+fn as_json(outcomes: &[Outcome]) -> serde_json::Value {
+    let files = outcomes.iter().map(|Outcome { name, result }| {
+        let name = String::from_utf8_lossy(name);
+        match result {
+            Ok(path) => {
+                let mut href = String::new();
+                path.url_path(false, &mut href);
+                json!({ "name": name, "href": href })
+            }
+            Err((status, why)) => json!({ "name": name, "status": status, "error": why }),
+        }
+    });
+    let failed = outcomes
+        .iter()
+        .find_map(|outcome| outcome.result.as_ref().err());
+    match failed {
+        Some((_, why)) => json!({ "files": files.collect::<Vec<_>>(), "error": why }),
+        None => json!({ "files": files.collect::<Vec<_>>() }),
+    }
+}
+
+/// The file's own name, of one that comes with a drive and folders before it,
+/// as some browsers on Windows send it.
+fn own_name(name: &[u8]) -> &[u8] {
+    match name {
+        [drive, b':', b'\\', rest @ ..] if drive.is_ascii_alphabetic() => rest
+            .rsplit(|&byte| byte == b'\\')
+            .next()
+            .unwrap_or_default(),
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drive_and_its_folders_are_no_part_of_a_name() {
+        for (name, expected) in [
+            ("C:\\fakepath\\a.txt", "a.txt"),
+            ("c:\\a.txt", "a.txt"),
+            ("C:\\folder\\", ""),
+            ("C:a.txt", "C:a.txt"),
+            ("a\\b.txt", "a\\b.txt"),
+            ("../a", "../a"),
+        ] {
+            assert_eq!(own_name(name.as_bytes()), expected.as_bytes(), "{name}");
+        }
+    }
+}
