@@ -168,10 +168,17 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The fields but for the date, in the order of their names.
+    /// The fields but for the date and the nonce of scripts, in the order of
+    /// their names.
     pub fn lasting_fields(&self) -> Vec<(String, String)> {
         let mut fields = self.fields.clone();
         fields.retain(|(name, _)| name != "Date");
+        for (_, value) in &mut fields {
+            if let Some((before, after)) = value.split_once("'nonce-") {
+                let after = after.split_once('\'').map_or("", |(_, after)| after);
+                *value = format!("{before}{after}");
+            }
+        }
         fields.sort();
         fields
     }

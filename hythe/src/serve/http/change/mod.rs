@@ -21,7 +21,7 @@ use super::intake::{Answer, has_media_type};
 use super::reply::{Body, Reply};
 use super::tus;
 use super::visit::Visit;
-use crate::share::{Access, Kind, Lacks, Meta, RelPath};
+use crate::share::{Access, Kind, Lacks, Meta, RESERVED, RelPath};
 
 /// One request that would change something.
 #[derive(Clone, Debug)]
@@ -231,11 +231,17 @@ impl Change {
             let text = "there is no such folder to put it into; make the folder first (MKCOL)";
             return self.refusal(409, text);
         }
-        if error.kind() == NotFound {
+        if error.kind() == NotFound || is_reserved(path) {
             return self.refusal(403, "this name is not allowed here");
         }
         self.failed(error)
     }
+}
+
+/// Whether a part of the path is a name that the server keeps for itself.
+fn is_reserved(path: &RelPath) -> bool {
+    path.components()
+        .any(|name| name.eq_ignore_ascii_case(RESERVED))
 }
 
 /// 201, with where it is.
