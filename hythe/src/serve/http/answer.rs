@@ -130,6 +130,6 @@ pub(super) fn meaning(visit: &Visit, ask: &Ask, error: &io::Error) -> (u16, Stri
 }
 
 /// Out of descriptors or memory: it passes.
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(12 | 23 | 24))
 }

@@ -394,7 +394,7 @@ impl Talk {
     fn disk_refusal(&self, error: &io::Error) -> Reply {
         use io::ErrorKind as Is;
         if let Some(lacks) = Lacks::of(error) {
-            return mark(self.visit.lacking(&self.site, &self.ask, lacks));
+            return mark(self.visit.lacking(&self.site, &self.ask, lacks, "this"));
         }
         let (status, text) = match error.kind() {
             Is::NotFound => (
