@@ -242,3 +242,27 @@ fn nothing_is_listed_for_this_machine_alone_or_for_programs() {
     let server = Served::start(share.path(), &["--bind", "0.0.0.0"]);
     assert_eq!(server.stop(), "", "standard error is no terminal");
 }
+
+#[test]
+fn whoever_lets_strangers_of_the_network_write_is_told_so() {
+    let share = share();
+    for (bind, allow, expected) in [
+        ("0.0.0.0", "read", None),
+        ("0.0.0.0", "upload", Some("upload files")),
+        (
+            "0.0.0.0",
+            "write",
+            Some("upload, overwrite and delete files"),
+        ),
+        ("127.0.0.1", "write", None),
+    ] {
+        let log = Served::start(share.path(), &["--bind", bind, "--allow", allow]).stop();
+        let warning = log.lines().find(|line| line.contains("anyone"));
+        let words = expected.map(|verbs| format!("warning: anyone who can connect may {verbs};"));
+        match (warning, words) {
+            (None, None) => {}
+            (Some(line), Some(words)) => assert!(line.contains(&words), "{log}"),
+            _ => panic!("{bind} {allow}: {log}"),
+        }
+    }
+}
