@@ -252,8 +252,14 @@ fn sweep(folder: &OwnedFd) -> io::Result<usize> {
         let Ok(name) = String::from_utf8(name) else {
             continue;
         };
-        if name.starts_with(ONE_SHOT) && sweep_one(folder, &name)? {
-            swept += 1;
+        if !name.starts_with(ONE_SHOT) {
+            continue;
+        }
+        match sweep_one(folder, &name) {
+            Ok(true) => swept += 1,
+            Ok(false) => {}
+            // One that can't be removed is no reason to keep the others.
+            Err(error) => tracing::warn!(name, %error, "a part of an upload is left behind"),
         }
     }
     Ok(swept)
@@ -264,7 +270,8 @@ fn sweep(folder: &OwnedFd) -> io::Result<usize> {
 fn sweep_one(folder: &OwnedFd, name: &str) -> io::Result<bool> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let part = match openat(folder, name, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(false),
+        // A link is none of ours.
+        Err(Errno::NOENT | Errno::LOOP) => return Ok(false),
         part => part?,
     };
     if !matches!(
