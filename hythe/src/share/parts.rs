@@ -42,7 +42,6 @@ pub(super) struct Store {
     root: OwnedFd,
 }
 
-#[allow(dead_code, reason = "some of it is for resumable uploads alone")]
 impl Store {
     /// The store at the root of this folder. Nothing is made yet.
     pub(super) fn new(root: OwnedFd) -> Self {
@@ -65,31 +64,6 @@ impl Store {
     /// The folder of parts; `NotFound` where nothing was ever written.
     pub(super) fn existing(&self) -> io::Result<OwnedFd> {
         Ok(open_plain(&self.root, UPLOADS, OFlags::PATH)?)
-    }
-
-    /// Makes the file `name`, which must not be there yet, and locks it.
-    pub(super) fn create(&self, name: &str) -> io::Result<File> {
-        create(&self.folder()?, name)
-    }
-
-    /// Opens the file `name` for reading and writing, without a lock.
-    pub(super) fn open(&self, name: &str) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(openat(self.existing()?, name, flags, Mode::empty())?.into())
-    }
-
-    /// Removes the file `name`.
-    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(unlinkat(self.existing()?, name, AtFlags::empty())?)
-    }
-
-    /// The names of all that is in the store.
-    pub(super) fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        let folder = match self.existing() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            folder => folder?,
-        };
-        names(&folder)
     }
 
     /// Removes the one-shot parts that nobody holds. How many there were.

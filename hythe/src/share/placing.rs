@@ -295,8 +295,7 @@ impl View {
     /// Lets a complete file appear at `path`: its content on the disk first, as
     /// far as the rules want it, then the decision about the quota, then the
     /// name, all in one step for everyone who looks. The hidden name it had is
-    /// gone after that; after an error it is still there. `detail` is for the
-    /// audit log.
+    /// gone after that; after an error it is still there.
     pub(super) fn place(
         &self,
         path: &RelPath,
@@ -304,14 +303,15 @@ impl View {
         existing: Existing,
         modified: Option<Modified>,
     ) -> io::Result<Stored> {
-        let stored = self.place_quietly(path, complete, existing, modified)?;
-        let act = if stored.1.created {
+        self.may(Access::Upload, Act::Create, path)?;
+        let (path, stored) = self.place_quietly(path, complete, existing, modified)?;
+        let act = if stored.created {
             Act::Create
         } else {
             Act::Overwrite
         };
-        self.audit(act, &stored.0, "");
-        Ok(stored.1)
+        self.audit(act, &path, "");
+        Ok(stored)
     }
 
     /// [`place`](Self::place) without a line in the audit log; where it is now,
