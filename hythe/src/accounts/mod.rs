@@ -9,6 +9,7 @@
 
 mod gate;
 mod ledger;
+mod links;
 mod name;
 mod password;
 mod people;
@@ -30,6 +31,7 @@ use store::Store;
 
 pub use gate::Gate;
 pub use ledger::{AUDIT_LINES, AuditLine, Books};
+pub use links::{Given, Link, LinkTerms};
 pub use name::{NAME_LIMIT, PASSWORD_LEAST, PASSWORD_LIMIT};
 pub use sessions::{SESSION_IDLE, Token};
 pub use throttle::{FAILURES, REGISTRATION_WINDOW, REGISTRATIONS, WINDOW};

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::name::{check_name, check_password, folded};
 use super::store::unfit;
-use super::{Account, Accounts, Refused, ledger};
+use super::{Account, Accounts, Refused, ledger, links};
 use crate::share::{Access, RelPath, Visitor};
 
 /// How often it is written down that an account is in use, in seconds.
@@ -281,7 +281,7 @@ impl Accounts {
         })
     }
 
-    /// Removes an account and ends its sessions. Its files stay, and belong to
+    /// Removes an account and ends its sessions and share links. Its files stay, and belong to
     /// nobody: they count against no quota, neither against that of a later
     /// account of the same name.
     ///
@@ -297,6 +297,7 @@ impl Accounts {
             ] {
                 db.execute(sql, [name])?;
             }
+            links::remove_of(db, name)?;
             let removed = db.execute("DELETE FROM accounts WHERE name = ?", [name])?;
             if removed == 1 {
                 ledger::note(db, now, by, "account removed", "", name)?;

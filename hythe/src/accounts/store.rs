@@ -35,7 +35,8 @@ const STATEMENTS: usize = 64;
 
 /// What takes a database from each version to the next, beginning with an
 /// empty one. What has been released is never changed, only added to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE accounts (
         name TEXT PRIMARY KEY NOT NULL,
         folded TEXT UNIQUE NOT NULL,
@@ -103,7 +104,9 @@ const MIGRATIONS: &[&str] = &["
         path TEXT NOT NULL,
         detail TEXT NOT NULL
     ) STRICT;
-"];
+",
+    super::links::SCHEMA,
+];
 
 /// A database of accounts, and this process's connection to it.
 #[derive(Debug)]

@@ -66,6 +66,18 @@ pub(super) fn sign_in(name: &[u8], from: &Addr) -> Vec<Limit> {
     address.into_iter().chain([limit(account(name))]).collect()
 }
 
+/// For the password of this link from there.
+pub(super) fn link(id: i64, from: &Addr) -> Vec<Limit> {
+    let limit = |subject| Limit {
+        subject,
+        most: FAILURES,
+        window: WINDOW,
+    };
+    let address = address(b'a', from).map(limit);
+    let link = [b"l", &id.to_be_bytes()[..]].concat();
+    address.into_iter().chain([limit(link)]).collect()
+}
+
 /// For making accounts from there.
 pub(super) fn registration(from: &Addr) -> Vec<Limit> {
     let limit = |subject| Limit {

@@ -192,6 +192,21 @@ impl RelPath {
         }
     }
 
+    /// This path as it is from `folder` on; `None` where it is not below it.
+    pub fn below(&self, folder: &Self) -> Option<Self> {
+        if !self.starts_with(folder) {
+            return None;
+        }
+        let rest = &self.0[folder.0.len()..];
+        Some(Self(rest.strip_prefix(b"/").unwrap_or(rest).to_vec()))
+    }
+
+    /// This path, which is one from `folder` on, as it is from the root on;
+    /// `None` where that is too long.
+    pub fn within(&self, folder: &Self) -> Option<Self> {
+        folder.resolve(self.as_bytes()).ok()
+    }
+
     /// Appends this as the path of a URL: exactly one slash at the beginning
     /// (never `//`, which would name another host) and, for a folder, one at
     /// the end.
@@ -414,6 +429,14 @@ mod tests {
         assert!(!RelPath::root().join(b"ab").unwrap().starts_with(&top));
         for name in [&b""[..], b".", b".."] {
             assert_eq!(top.join(name), Err(BadPath::NotAName));
+        }
+        assert_eq!(path.below(&top).unwrap().as_bytes(), b"b/c");
+        assert_eq!(path.below(&path), Some(RelPath::root()));
+        assert_eq!(path.below(&RelPath::root()).as_ref(), Some(&path));
+        assert_eq!(RelPath::root().join(b"ab").unwrap().below(&top), None);
+        for folder in [&top, &path, &RelPath::root()] {
+            let below = path.below(folder).unwrap();
+            assert_eq!(below.within(folder).as_ref(), Some(&path));
         }
         assert_eq!(top.join(b"x/y"), Err(BadPath::Separator));
         assert_eq!(top.join(b"x\0"), Err(BadPath::Nul));

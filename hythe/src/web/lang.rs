@@ -213,6 +213,32 @@ const ZH: &[(&str, &str)] = &[
      "任何得到此链接的人无需账号即可查看和下载。"),
     ("Open", "打开"),
     ("Download", "下载"),
+    ("The password is wrong.", "密码错误。"),
+    ("You can't take away your own role; another admin can.", "不能取消自己的角色；请由其他管理员操作。"),
+    ("There is no such file or folder.", "没有这个文件或文件夹。"),
+    ("You may not read this.", "您无权读取此内容。"),
+    ("This can't be looked at just now. Try again later.", "暂时无法读取，请稍后重试。"),
+    ("Downloads and seconds are whole numbers.", "下载次数和秒数须为整数。"),
+
+    // What names, passwords and the like have to be.
+    ("a name is text in UTF-8", "用户名须为 UTF-8 文本"),
+    ("a name has at least one character", "用户名至少有一个字符"),
+    ("a name has at most 64 characters", "用户名最多 64 个字符"),
+    ("a name has no control characters and no invisible ones", "用户名不能含有控制字符或不可见字符"),
+    ("a name has neither a slash nor a colon in it", "用户名不能含有斜杠或冒号"),
+    ("a name neither begins nor ends with a space", "用户名首尾不能有空格"),
+    ("a name is neither . nor ..", "用户名不能是 . 或 .."),
+    ("visitors without an account are called anonymous and ftp", "anonymous 和 ftp 留给没有账号的访客"),
+    ("a password has at least 8 bytes", "密码至少 8 个字节"),
+    ("a password has at least one byte", "密码不能为空"),
+    ("a password has at most 1,024 bytes", "密码最多 1,024 个字节"),
+    ("this account is for this run only; change it where --user is given",
+     "此账号仅在本次运行期间有效；请在 --user 处修改"),
+    ("give read, upload, write or admin", "角色须为 read、upload、write 或 admin"),
+    ("an account has at most 1,000 links; remove some", "每个账号最多 1,000 个链接；请删除一些"),
+    ("the role is read, upload, write or admin", "角色须为 read、upload、write 或 admin"),
+    ("the home is a path in the share", "主文件夹须为共享内的路径"),
+    ("the quota is a size such as 500M or 10G", "配额须为大小，如 500M 或 10G"),
 ];
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::Site;
 use super::ask::Ask;
 use super::change;
 use super::file::file;
-use super::folder::{folder, redirect};
-use super::intake::Answer;
+use super::folder::{SELECTION_LIMIT, folder, is_selection, redirect, selection};
+use super::intake::{Answer, small_form};
 use super::origin::refuse_cross_site;
 use super::reply::{Body, Reply};
 use super::visit::Visit;
@@ -47,6 +47,7 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
         Method::Trace | Method::Connect => {
             Reply::refusal(ask, 501, "this server has no such method").into()
         }
+        Method::Post if is_selection(ask) && !tus::is_creation(ask) => select(site, ask, visit),
         _ if site.only_shows() => {
             Reply::refusal(ask, 405, "this server only shows files; it takes none")
                 .field("Allow", change::allowed(&visit, &ask.path))
@@ -54,6 +55,23 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
         }
         _ => change::answer(site, ask, &visit),
     }
+}
+
+/// An archive of what was chosen in a folder: a form, but one that reads.
+fn select(site: &Arc<Site>, ask: &Arc<Ask>, visit: Visit) -> Answer {
+    let path = match RelPath::from_url_path(&ask.path) {
+        Ok((path, true)) => path,
+        Ok((_, false)) => return Reply::refusal(ask, 404, "there is no such folder").into(),
+        Err(bad) => return Reply::refusal(ask, 400, &bad.to_string()).into(),
+    };
+    if let Err(error) = visit.view.require(Access::Read) {
+        return refused(site, ask, &visit, &error).into();
+    }
+    let (own_site, own_ask) = (Arc::clone(site), Arc::clone(ask));
+    small_form(ask, SELECTION_LIMIT, move |form| {
+        selection(&own_ask, &visit, &path, &form)
+            .unwrap_or_else(|error| refused(&own_site, &own_ask, &visit, &error))
+    })
 }
 
 impl Site {
@@ -71,7 +89,7 @@ fn get(site: &Site, ask: &Ask, visit: &Visit) -> io::Result<Reply> {
     let opened = visit.view.open(&path)?;
     match (opened.meta.kind, as_folder) {
         (Kind::Folder, true) => folder(site, ask, visit, path),
-        (Kind::Folder, false) => Ok(redirect(ask, &path)),
+        (Kind::Folder, false) => Ok(redirect(ask, &visit.base, &path)),
         (Kind::File, false) => file(site, ask, &visit.view, &path, opened),
         // A file has nothing inside.
         (Kind::File, true) => Err(io::ErrorKind::NotFound.into()),

@@ -9,6 +9,7 @@ use hythe_wire::http::{Coding, content_disposition};
 use super::Site;
 use super::ask::Ask;
 use super::file::file;
+use super::intake::{Form, has_media_type};
 use super::reply::{Body, Reply};
 use super::visit::Visit;
 use crate::share::{Kind, Pieces, RelPath, Tar, View, Zip};
@@ -17,8 +18,9 @@ use crate::web::{self, FolderJson, FolderPage, FolderQuery, Format, SearchJson, 
 /// A folder's links are relative to it, so its address ends in a slash. The
 /// new one is made from the path as understood, hence begins with exactly one:
 /// `//host` would lead elsewhere.
-pub(super) fn redirect(ask: &Ask, path: &RelPath) -> Reply {
-    let mut location = String::new();
+/// Before it stands `base`, which is ours.
+pub(super) fn redirect(ask: &Ask, base: &str, path: &RelPath) -> Reply {
+    let mut location = base.to_owned();
     path.url_path(true, &mut location);
     let mut location = location.into_bytes();
     if let Some(query) = &ask.query {
@@ -61,6 +63,69 @@ pub(super) fn folder(site: &Site, ask: &Ask, visit: &Visit, path: RelPath) -> io
     };
     Ok(reply
         .field("Cache-Control", "no-cache")
+        .field("X-Content-Type-Options", "nosniff"))
+}
+
+/// The most that the form of a selection may be, in bytes: ten thousand names.
+pub(super) const SELECTION_LIMIT: u64 = 1024 * 1024;
+
+/// Whether a form asks for a selection of a folder, as an archive.
+pub(super) fn is_selection(ask: &Ask) -> bool {
+    FolderQuery::parse(ask.query.as_deref()).format == Some(Format::Zip)
+        && !has_media_type(ask, b"multipart/form-data")
+}
+
+/// What was chosen in a folder, as an archive: by `name`, or by `href` where a
+/// form would change the name on its way.
+pub(super) fn selection(
+    ask: &Ask,
+    visit: &Visit,
+    folder: &RelPath,
+    form: &Form,
+) -> io::Result<Reply> {
+    let view = &visit.view;
+    let mut names: Vec<Vec<u8>> = form.values("name").map(Into::into).collect();
+    for href in form.values("href") {
+        let path = href.strip_prefix(visit.base.as_bytes()).unwrap_or(href);
+        let path = RelPath::from_url_path(path).ok().map(|(path, _)| path);
+        match path.filter(|path| path.parent().as_ref() == Some(folder)) {
+            Some(path) => names.extend(path.name().map(<[u8]>::to_vec)),
+            None => {
+                return Ok(Reply::refusal(
+                    ask,
+                    404,
+                    "what was chosen is not in this folder",
+                ));
+            }
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return Ok(Reply::refusal(
+            ask,
+            400,
+            "nothing was chosen; go back and choose something",
+        ));
+    }
+    for name in &names {
+        let missing = match folder.join(name) {
+            Ok(path) => view.metadata(&path).err(),
+            Err(bad) => return Ok(Reply::refusal(ask, 400, &bad.to_string())),
+        };
+        match missing {
+            None => {}
+            Some(error) if error.kind() == io::ErrorKind::NotFound => {
+                let name = String::from_utf8_lossy(name);
+                let text = format!("there is no {name:?} in this folder any more");
+                return Ok(Reply::refusal(ask, 404, &text));
+            }
+            Some(error) => return Err(error),
+        }
+    }
+    let zip = Zip::of(view, folder, names)?;
+    Ok(archive(view, folder, "application/zip", ".zip", zip)
+        .field("Cache-Control", "no-store")
         .field("X-Content-Type-Options", "nosniff"))
 }
 

@@ -20,6 +20,7 @@ use hythe_wire::http::{
 use super::answer::answer;
 use super::ask::{self, Ask, Codings, Way};
 use super::intake::{Answer, Body, Ended, Intake};
+use super::own;
 use super::ready::{self, Entry, Freshness, Key};
 use super::reply::Reply;
 use super::{Site, body, date};
@@ -445,7 +446,8 @@ impl Session {
         if let Err(error) = &sent
             && error.kind() == io::ErrorKind::UnexpectedEof
         {
-            let target = Escaped(target);
+            let target = own::without_secrets(target);
+            let target = Escaped(&target);
             tracing::warn!(%target, "the file became shorter while it was sent");
         }
         sent
@@ -471,7 +473,7 @@ impl Session {
                 protocol: "http",
                 peer,
                 verb,
-                target,
+                target: &own::without_secrets(target),
                 status,
                 bytes,
             }

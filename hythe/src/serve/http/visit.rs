@@ -20,6 +20,9 @@ pub(super) struct Visit {
     pub(super) account: Option<Account>,
     /// How that is known.
     pub(super) by: By,
+    /// What stands before the paths of this view in addresses: nothing, or
+    /// that of a share link.
+    pub(super) base: String,
 }
 
 /// How it is known who asks.
@@ -48,6 +51,10 @@ impl Visit {
         let Some(accounts) = site.gate.accounts() else {
             return Ok(Self::stranger(site, ask));
         };
+        // What is sent along there is the link's password, and of no account.
+        if own::is_link(&ask.path) {
+            return Ok(Self::stranger(site, ask));
+        }
         let (account, by) = if let Some(authorization) = &ask.authorization {
             let Some((name, password)) = basic(authorization) else {
                 return Err(challenged(ask, "give a name and a password (Basic)"));
@@ -76,6 +83,7 @@ impl Visit {
             view,
             account: Some(account),
             by,
+            base: String::new(),
         })
     }
 
@@ -84,6 +92,7 @@ impl Visit {
             view: site.gate.stranger("http", &ask.way.peer),
             account: None,
             by: By::Nobody,
+            base: String::new(),
         }
     }
 
@@ -97,12 +106,12 @@ impl Visit {
         Setting {
             lang: ask.lang,
             nonce: web::nonce(),
+            base: self.base.clone(),
             account: self.name().map(Into::into),
             access: self.view.access(),
             accounts: site.gate.accounts().is_some(),
             register: site.gate.register() > Access::None,
             admin: self.account.is_some() && self.view.access() >= Access::Admin,
-            ..Setting::default()
         }
     }
 
@@ -122,7 +131,7 @@ impl Visit {
                 };
                 Reply::refusal(ask, 403, &text)
             }
-            None if ask.html => own::sign_in_first(site, ask, needed),
+            None if ask.html => own::sign_in_first(site, ask, self, needed),
             None => {
                 let text =
                     format!("{what} needs the role {needed}: sign in with an account that has it");
@@ -134,7 +143,7 @@ impl Visit {
 
 /// Name and password of `Basic` credentials; the password may hold colons, and
 /// either any other byte (RFC 7617 §2).
-fn basic(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(super) fn basic(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, encoded) = authorization.split_at_checked("Basic ".len())?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
         return None;

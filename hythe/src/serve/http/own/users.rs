@@ -1,0 +1,214 @@
+//! All accounts, for those who may manage them.
+
+use serde::Serialize;
+
+use super::super::intake::Form;
+use super::super::reply::Reply;
+use super::account::{Told, shown};
+use super::{Here, bytes, text, text_of_home, told_refused};
+use crate::accounts::{Account, Accounts, Refused};
+use crate::share::{Access, RelPath};
+use crate::web::{remove_page, users_page};
+
+#[derive(Serialize)]
+struct Users<'a> {
+    users: Vec<Told<'a>>,
+}
+
+pub(super) fn show(here: &Here) -> Reply {
+    match here.admin() {
+        Ok((accounts, _)) => page(here, accounts, 200, "", None, None),
+        Err(refusal) => refusal,
+    }
+}
+
+fn page(
+    here: &Here,
+    accounts: &Accounts,
+    status: u16,
+    typed: &str,
+    told: Option<&str>,
+    wrong: Option<&str>,
+) -> Reply {
+    let all = accounts.list().and_then(|all| {
+        let used = |account: &Account| accounts.usage(&account.name);
+        let used = all.iter().map(used).collect::<Result<Vec<_>, _>>()?;
+        Ok((all, used))
+    });
+    let (all, used) = match all {
+        Ok(both) => both,
+        Err(error) => return here.broken(error),
+    };
+    let both = || all.iter().zip(&used);
+    if !here.is_for_people() {
+        let users = both().map(|(account, used)| Told::of(account, *used));
+        let users = users.collect();
+        return here.json(status, &Users { users });
+    }
+    let homes: Vec<_> = all
+        .iter()
+        .map(|account| text_of_home(&account.home))
+        .collect();
+    let users: Vec<_> = both()
+        .zip(&homes)
+        .map(|((account, used), home)| shown(account, home, *used))
+        .collect();
+    here.page(
+        status,
+        users_page(&here.setting(), &users, typed, told, wrong),
+    )
+}
+
+pub(super) fn change(here: &Here, form: &Form) -> Reply {
+    let (accounts, admin) = match here.admin() {
+        Ok(both) => both,
+        Err(refusal) => return refusal,
+    };
+    let name = text(form, "name");
+    let action = text(form, "action");
+    // The last one with the keys locks nobody out by mistake.
+    let own = *name == *admin.name && matches!(&*action, "role" | "remove");
+    if own {
+        let wrong = here
+            .lang()
+            .say("You can't take away your own role; another admin can.");
+        return failed(here, accounts, 409, "", wrong);
+    }
+    if action == "remove" && here.is_for_people() && bytes(form, "sure").is_empty() {
+        return here.page(200, remove_page(&here.setting(), &name));
+    }
+    match act(here, accounts, form, &action, &name) {
+        Ok(()) => done(here, accounts, &action),
+        Err(refused) => {
+            let (status, wrong) = told_refused(here.lang(), &refused);
+            let typed = if action == "add" { &*name } else { "" };
+            failed(here, accounts, status, typed, &wrong)
+        }
+    }
+}
+
+fn act(
+    here: &Here,
+    accounts: &Accounts,
+    form: &Form,
+    action: &str,
+    name: &str,
+) -> Result<(), Refused> {
+    let by = here.visit.view.visitor();
+    match action {
+        "add" => accounts
+            .add(
+                bytes(form, "name"),
+                bytes(form, "password"),
+                role(form)?,
+                home(form)?,
+                quota(form)?,
+                by,
+            )
+            .map(drop),
+        "role" => accounts.set_role(name, role(form)?, by),
+        "home" => accounts.set_home(name, &home(form)?, by),
+        "quota" => accounts.set_quota(name, quota(form)?, by),
+        "password" => accounts.set_password(name, bytes(form, "password"), by),
+        "remove" => accounts.remove(name, by),
+        "sign-out" => match accounts.account(name).map_err(Refused::Broken)? {
+            Some(account) => accounts
+                .end_sessions(&account.name)
+                .map_err(Refused::Broken),
+            None => Err(Refused::Unknown),
+        },
+        _ => Err(Refused::Unfit(
+            "the action is add, role, quota, home, password, remove or sign-out",
+        )),
+    }
+}
+
+fn role(form: &Form) -> Result<Access, Refused> {
+    text(form, "role")
+        .parse()
+        .map_err(|_| Refused::Unfit("the role is read, upload, write or admin"))
+}
+
+fn home(form: &Form) -> Result<RelPath, Refused> {
+    RelPath::root()
+        .resolve(bytes(form, "home"))
+        .map_err(|_| Refused::Unfit("the home is a path in the share"))
+}
+
+fn quota(form: &Form) -> Result<Option<u64>, Refused> {
+    match &*text(form, "quota") {
+        "" | "none" => Ok(None),
+        text => match size(text) {
+            Some(size) => Ok(Some(size)),
+            None => Err(Refused::Unfit("the quota is a size such as 500M or 10G")),
+        },
+    }
+}
+
+/// `10G`, `1.5 GiB`, `500m` or `4096`: powers of 1024.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.find(|letter: char| letter.is_ascii_alphabetic());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit = unit.to_ascii_lowercase();
+    let unit = unit.trim_end_matches('b').trim_end_matches('i');
+    let power = ["", "k", "m", "g", "t", "p"]
+        .iter()
+        .position(|known| *known == unit)?;
+    let scale = 1024_u64.pow(u32::try_from(power).ok()?);
+    let number = number.trim();
+    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+    let part = part.get(..part.len().min(3))?;
+    let thousandths = part.parse::<u64>().ok()? * 10_u64.pow(3 - u32::try_from(part.len()).ok()?);
+    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
+    whole.checked_add(u64::try_from(u128::from(scale) * u128::from(thousandths) / 1000).ok()?)
+}
+
+fn done(here: &Here, accounts: &Accounts, action: &str) -> Reply {
+    if here.is_for_people() {
+        // On to the page, so that a reload does nothing again.
+        return here.go_to("/.hythe/users");
+    }
+    page(
+        here,
+        accounts,
+        if action == "add" { 201 } else { 200 },
+        "",
+        None,
+        None,
+    )
+}
+
+fn failed(here: &Here, accounts: &Accounts, status: u16, typed: &str, wrong: &str) -> Reply {
+    if here.is_for_people() {
+        page(here, accounts, status, typed, None, Some(wrong))
+    } else {
+        here.refuse(status, wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("4096", Some(4096)),
+            ("10G", Some(10 << 30)),
+            ("1.5 GiB", Some(3 << 29)),
+            ("500m", Some(500 << 20)),
+            ("2 KB", Some(2048)),
+            ("1.", None),
+            ("", None),
+            ("-1", None),
+            ("G", None),
+            ("10X", None),
+            ("10 G B", None),
+            ("20000000P", None),
+            ("0.0000001G", Some(0)),
+        ] {
+            assert_eq!(size(text), expected, "{text}");
+        }
+    }
+}
