@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use hythe::share::{Access, By, Order, Pieces, RelPath, Share, View};
-use hythe::web::{FolderJson, FolderPage, FolderQuery, SearchJson, SearchPage, Setting};
+use hythe::web::{
+    self, FolderJson, FolderPage, FolderQuery, Lang, SCRIPT, SearchJson, SearchPage, Setting,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -299,7 +301,7 @@ fn what_is_found_is_listed_with_its_place() {
     assert!(found.contains("<small><bdi>a b/&#60;deep&#62;</bdi></small>"));
     assert!(found.contains("<h1 aria-current=\"page\"><bdi>Found: needle</bdi></h1>"));
     assert!(found.contains("<p>2 files, 4 B</p>"));
-    assert!(!found.contains("checkbox"));
+    assert!(!found.contains("type=\"checkbox\""));
     assert!(search("a b", "eye").contains("<small><bdi>&#60;deep&#62;</bdi></small>"));
     assert!(search("a b", "<x>\"").contains("value=\"&#60;x&#62;&#34;\""));
     assert!(search("a b", "nothing").contains("Nothing here has this in its name."));
@@ -377,4 +379,151 @@ fn a_large_folder_comes_in_small_pieces() {
     let entries = json["entries"].as_array().unwrap();
     assert_eq!(entries.len(), FILES);
     assert_eq!(entries[FILES - 1]["name"], "file number 49999.txt");
+}
+
+/// The first of each pair of quoted texts that `begin` stands before.
+fn quoted_after<'a>(script: &'a str, begin: &str) -> Vec<&'a str> {
+    let found = script.split(begin).skip(1);
+    found.map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[test]
+fn every_word_of_the_script_is_translated_and_none_for_nothing() {
+    let (words, rest) = SCRIPT.split_once("\n};\n").unwrap();
+    let mut known: Vec<&str> = quoted_after(words, "\n  \"");
+    let mut said = quoted_after(rest, "say(\"");
+    // The table of keys: what stands second in each line.
+    let (_, keys) = rest.split_once("const KEYS = [").unwrap();
+    let (keys, _) = keys.split_once("];\n\n").unwrap();
+    said.extend(quoted_after(keys, "\", \""));
+    for text in &said {
+        assert!(known.contains(text), "not translated: {text:?}");
+    }
+    known.sort_unstable();
+    let count = known.len();
+    known.dedup();
+    assert_eq!(known.len(), count, "translated twice");
+    for text in known {
+        assert!(said.contains(&text), "never said: {text:?}");
+    }
+}
+
+#[test]
+fn translations_leave_the_same_places() {
+    let (words, _) = SCRIPT.split_once("\n};\n").unwrap();
+    for line in words.lines().filter(|line| line.starts_with("  \"")) {
+        let (english, chinese) = line.split_once("\": \"").unwrap();
+        assert_eq!(
+            english.matches("{}").count(),
+            chinese.matches("{}").count(),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_script_takes_no_shortcuts() {
+    for shortcut in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "https://cdn",
+        "import(",
+    ] {
+        assert!(!SCRIPT.contains(shortcut), "{shortcut}");
+    }
+}
+
+#[test]
+fn the_folder_page_is_small() {
+    const BUDGET: usize = 150 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let setting = Setting {
+        nonce: web::nonce(),
+        account: Some("ada".to_owned()),
+        access: Access::Admin,
+        accounts: true,
+        ..Setting::default()
+    };
+    let view = Share::open(folder.path()).unwrap().view(Access::Admin);
+    let page = text(FolderPage::new(&view, &path(""), BY_NAME, &setting).unwrap());
+    assert!(
+        page.len() + SCRIPT.len() < BUDGET,
+        "{} + {}",
+        page.len(),
+        SCRIPT.len()
+    );
+}
+
+#[test]
+fn everything_on_the_page_may_be_there_by_its_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), b"file", "content");
+    let nonces = [web::nonce(), web::nonce()];
+    assert_ne!(nonces[0], nonces[1]);
+    for lang in [Lang::En, Lang::Zh] {
+        let setting = Setting {
+            lang,
+            nonce: nonces[0].clone(),
+            account: Some("<ada>".to_owned()),
+            access: Access::Admin,
+            accounts: true,
+            register: true,
+            admin: true,
+            ..Setting::default()
+        };
+        let page = text(FolderPage::new(&view(&folder), &path(""), BY_NAME, &setting).unwrap());
+        let policy = web::content_security_policy(&setting.nonce);
+        let (head, body) = page.split_once("</style>").unwrap();
+        assert!(!body.contains("<style") && !body.contains(" style="));
+        assert!(!head.contains("<script") && body.matches("<script").count() == 1);
+        assert!(body.contains(&format!("nonce=\"{}\"", nonces[0])));
+        assert!(policy.contains(&format!("'nonce-{}'", nonces[0])));
+        assert!(!policy.contains("unsafe") && !policy.contains('*'));
+        assert!(page.contains(&format!("<html lang=\"{}\">", lang.tag())));
+        assert!(body.contains("&#60;ada&#62;"));
+        // Every element that needs it is closed; none is closed twice.
+        for name in [
+            "html", "body", "header", "nav", "ul", "ol", "li", "form", "main", "table", "thead",
+            "tbody", "tr", "th", "td", "a", "bdi", "button", "label", "footer", "p", "h1",
+        ] {
+            let opened = page.matches(&format!("<{name}>")).count()
+                + page.matches(&format!("<{name} ")).count();
+            assert_eq!(
+                opened,
+                page.matches(&format!("</{name}>")).count(),
+                "{name}"
+            );
+        }
+        // Every field has a name for those who listen.
+        for input in between(body, "<input ", ">") {
+            let hidden = input.contains("type=\"hidden\"");
+            let labelled = input.contains("aria-label=") || input.contains("type=\"file\"");
+            assert!(hidden || labelled, "{input}");
+        }
+    }
+}
+
+#[test]
+fn what_a_visitor_may_not_do_is_not_offered() {
+    let folder = tempfile::tempdir().unwrap();
+    let page_for = |access: Access, base: &str| {
+        let setting = Setting {
+            access,
+            base: base.to_owned(),
+            accounts: true,
+            ..Setting::default()
+        };
+        text(FolderPage::new(&view(&folder), &path(""), BY_NAME, &setting).unwrap())
+    };
+    let form = "enctype=\"multipart/form-data\"";
+    assert!(!page_for(Access::Read, "").contains(form));
+    assert!(page_for(Access::Upload, "").contains(form));
+    assert!(page_for(Access::Read, "").contains("/.hythe/sign-in?next=%2F"));
+    let shared = page_for(Access::Read, "/.hythe/l/token");
+    assert!(!shared.contains("sign-in"));
+    assert!(!shared.contains("sign-up"));
 }

@@ -44,8 +44,22 @@ pub use users::{remove_page, users_page};
 
 use frame::{Bottom, Crumb, Top};
 
-/// The script of the folder page, to be served at [`script_address`].
-pub const SCRIPT: &str = include_str!("script.js");
+/// The script of the folder page, to be served at [`script_address`]: its parts
+/// in one function, so that none of their names is anyone else's. The style of
+/// what only a script makes is in it too, lest every page carry it.
+pub const SCRIPT: &str = concat!(
+    "(() => {\n\"use strict\";\n",
+    include_str!("script/words.js"),
+    include_str!("script/base.js"),
+    include_str!("script/list.js"),
+    include_str!("script/upload.js"),
+    include_str!("script/preview.js"),
+    "const STYLE = String.raw`",
+    include_str!("script/style.css"),
+    "`;\n",
+    include_str!("script/start.js"),
+    "})();\n",
+);
 
 /// The style of every page, byte for byte what its hash in
 /// [`content_security_policy`] is of.
@@ -117,6 +131,12 @@ mod tests {
                 .bytes()
                 .all(|byte| byte.is_ascii_hexdigit())
         );
+    }
+
+    #[test]
+    fn a_style_within_the_script_stays_within_its_quotes() {
+        let style = include_str!("script/style.css");
+        assert!(!style.contains(['`', '$']));
     }
 
     #[test]
