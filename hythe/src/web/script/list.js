@@ -425,7 +425,7 @@ function dress() {
   const field = search.querySelector("input");
   const searching = new URLSearchParams(location.search).has("q");
   if (!searching) {
-    field.placeholder = say("Filter; Enter searches below, too");
+    field.placeholder = say("Filter; Enter searches below");
     field.setAttribute("aria-label", field.placeholder);
     field.required = true;
     let wait;

@@ -43,7 +43,7 @@ const CHINESE = {
   "{} could not be uploaded.": "“{}”上传失败。",
 
   // The list.
-  "Filter; Enter searches below, too": "筛选；按回车键搜索子文件夹",
+  "Filter; Enter searches below": "筛选；按回车键搜索子文件夹",
   "Nothing here has this in its name. Press Enter to search below, too.": "此处没有匹配的名称。按回车键搜索子文件夹。",
   "{} shown": "显示 {} 项",
   "{} selected": "已选择 {} 项",
