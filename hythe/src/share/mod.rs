@@ -212,11 +212,13 @@ impl Share {
             return Ok(self.clone());
         }
         let name = home.name().unwrap_or_default();
+        self.root.make_folders(home, |_| ())?;
+        let (folder, real) = self.root.folder(home.clone())?;
         let root = Root {
-            folder: self.root.make_folders(home, |_| ())?,
+            folder,
             only: None,
             name: String::from_utf8_lossy(name).into_owned(),
-            prefix: self.root.whole(home)?,
+            prefix: self.root.whole(&real)?,
             store: Arc::clone(&self.root.store),
         };
         Ok(Self {

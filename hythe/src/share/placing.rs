@@ -115,7 +115,7 @@ impl Root {
     }
 
     /// Opens a folder, and tells its path without symbolic links.
-    fn folder(&self, path: RelPath) -> io::Result<(OwnedFd, RelPath)> {
+    pub(super) fn folder(&self, path: RelPath) -> io::Result<(OwnedFd, RelPath)> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         match self.open(&path, flags, ResolveFlags::NO_SYMLINKS) {
             Ok(folder) => Ok((folder, path)),
