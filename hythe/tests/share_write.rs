@@ -848,7 +848,11 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
             let _ = put(&view, "swing/canary", Existing::Replace, "overwritten");
             let _ = put(&view, "last", Existing::Replace, "overwritten");
             let _ = view.write_in_place(&canary, How::Truncate);
-            let _ = view.write_in_place(&path("last"), How::Truncate);
+            let _ = fs::remove_file(place.disk("last-link"));
+            let _ = symlink(outside.join("canary"), place.disk("last-link"));
+            for _ in 0..50 {
+                let _ = view.write_in_place(&path("last"), How::Truncate);
+            }
             let _ = view.set_modified(&canary, Modified { secs: 0, nanos: 0 });
             let _ = view.set_modified(&path("last"), Modified { secs: 0, nanos: 0 });
             let _ = view.rename(&path("file"), &canary, Existing::Replace);
@@ -864,7 +868,6 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
                 let _ = view.remove_tree(&path("swing"));
                 let _ = fs::create_dir(place.disk("swing"));
                 let _ = symlink(&outside, place.disk("swung"));
-                let _ = symlink(outside.join("canary"), place.disk("last-link"));
                 let _ = fs::write(place.disk("file"), "inside");
             }
         }
@@ -913,6 +916,34 @@ fn trees_that_change_while_they_are_removed_take_nothing_else_along() {
         place.canary_sings();
         let _ = view.remove_tree(&path("folder/link"));
     }
+}
+
+#[test]
+fn a_tree_swapped_for_a_link_takes_nothing_of_where_it_leads_along() {
+    let place = Place::new();
+    let view = place.view(Access::Write);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let root = File::open(place.disk("")).unwrap();
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            while !done.load(Ordering::Relaxed) {
+                let _ = rustix::fs::renameat_with(&root, "tree", &root, "link", flags);
+            }
+        });
+        for _ in 0..RACES {
+            let _ = fs::create_dir(place.disk("tree"));
+            let _ = symlink("folder", place.disk("link"));
+            for _ in 0..20 {
+                let _ = view.remove_tree(&path("tree"));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(
+        fs::read_to_string(place.disk("folder/deep")).unwrap(),
+        "deep inside"
+    );
 }
 
 #[test]

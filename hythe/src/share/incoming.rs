@@ -231,3 +231,88 @@ fn enough_space(folder: impl std::os::fd::AsFd, length: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::share::{Ledger, NoBooks, Rules, Share, Visitor};
+
+    /// Room for 40 MiB, and how often it was asked for.
+    #[derive(Debug, Default)]
+    struct Room(AtomicUsize);
+
+    impl Ledger for Room {
+        fn room(&self, _account: &str) -> io::Result<Option<u64>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Some(40 * 1024 * 1024))
+        }
+
+        fn stored(&self, _visitor: &Visitor, _path: &RelPath, _bytes: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn moved(&self, _from: &RelPath, _to: &RelPath) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn removed(&self, _path: &RelPath) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn audit(&self, visitor: &Visitor, act: Act, path: &RelPath, detail: &str) {
+            NoBooks.audit(visitor, act, path, detail);
+        }
+    }
+
+    #[test]
+    fn the_quota_is_looked_up_once_a_step() {
+        const LIMIT: u64 = 40 * 1024 * 1024;
+        let room = Arc::new(Room::default());
+        let folder = tempfile::tempdir().unwrap();
+        let share = Share::open(folder.path()).unwrap().with_rules(Rules {
+            ledger: Arc::clone(&room) as _,
+            ..Rules::default()
+        });
+        let view = share.view_of(
+            Access::Upload,
+            Visitor {
+                account: Some("anna".into()),
+                ..Visitor::LOCAL
+            },
+        );
+        let asked = || room.0.swap(0, Ordering::Relaxed);
+
+        let mut unknown = Allowance::new(None, None, 0);
+        for end in (0..=LIMIT).step_by(4096) {
+            unknown.reach(&view, end).unwrap();
+        }
+        assert_eq!(asked(), 3);
+        let error = unknown.reach(&view, LIMIT + 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        asked();
+
+        let mut announced = Allowance::new(Some(LIMIT), None, 0);
+        announced.reach(&view, LIMIT).unwrap();
+        for end in (0..=LIMIT).step_by(4096) {
+            announced.reach(&view, end).unwrap();
+        }
+        assert_eq!(asked(), 1);
+        let error = announced.reach(&view, LIMIT + 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+
+        let mut replacing = Allowance::new(None, None, 10);
+        replacing.reach(&view, LIMIT + 10).unwrap();
+        assert!(replacing.reach(&view, LIMIT + 11).is_err());
+
+        // Who has no account has no quota; the limit is for all.
+        asked();
+        let stranger = share.view(Access::Upload);
+        let mut limited = Allowance::new(None, Some(LIMIT * 2), 0);
+        limited.reach(&stranger, LIMIT * 2).unwrap();
+        let error = limited.reach(&stranger, LIMIT * 2 + 1).unwrap_err();
+        assert_eq!((error.kind(), asked()), (io::ErrorKind::FileTooLarge, 0));
+    }
+}

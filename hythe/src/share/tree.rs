@@ -271,3 +271,44 @@ fn unseen() -> io::Error {
         "there is something in it that is not shown",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RelPath {
+        RelPath::from_selector(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_gone_is_told_by_the_outermost_folder() {
+        let mut gone = Gone::new(path("top"));
+        let top = [Level::default()];
+        let inside = [Level::default(), Level::new(b"a")];
+        gone.add(&top, b"file");
+        gone.add(&inside, b"one");
+        gone.add(&inside, b"two");
+        assert_eq!(
+            gone.paths(),
+            [path("top/file"), path("top/a/one"), path("top/a/two")]
+        );
+        gone.add(&top, b"a");
+        gone.add(&top, b"ab");
+        assert_eq!(
+            gone.paths(),
+            [path("top/file"), path("top/a"), path("top/ab")]
+        );
+        // No longer a path that anyone could have written to.
+        let deep: Vec<Level> = (0..20).map(|_| Level::new(&[b'd'; 255])).collect();
+        gone.add(&deep, b"file");
+        assert_eq!(gone.paths().len(), 3);
+    }
+
+    #[test]
+    fn a_folder_that_never_gets_empty_is_given_up() {
+        let mut level = Level::new(b"busy");
+        assert!((0..ROUNDS).all(|_| level.again().is_ok()));
+        let error = level.again().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::DirectoryNotEmpty);
+    }
+}
