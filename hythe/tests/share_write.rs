@@ -106,6 +106,15 @@ fn tree(top: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
+/// Ends what runs beside a test when the test ends, also if it fails.
+struct Until<'a>(&'a AtomicBool);
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn visitor(account: &str) -> Visitor {
     Visitor {
         account: Some(account.into()),
@@ -665,6 +674,7 @@ fn readers_never_see_half_a_file() {
     put(&view, "file", Existing::Replace, &"0".repeat(LENGTH)).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let until = Until(&done);
         let readers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
@@ -685,7 +695,7 @@ fn readers_never_see_half_a_file() {
             let content = (number % 10).to_string().repeat(LENGTH);
             put(&view, "file", Existing::Replace, &content).unwrap();
         }
-        done.store(true, Ordering::Relaxed);
+        drop(until);
         for reader in readers {
             assert!(reader.join().unwrap() > 1);
         }
@@ -830,6 +840,7 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
     symlink(outside.join("canary"), place.disk("last-link")).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let until = Until(&done);
         scope.spawn(|| {
             let exchange = |one: &str, other: &str| {
                 let root = File::open(place.disk("")).unwrap();
@@ -871,7 +882,7 @@ fn links_swapped_in_meanwhile_lead_nowhere() {
                 let _ = fs::write(place.disk("file"), "inside");
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(until);
     });
     place.canary_sings();
     let modified = fs::metadata(outside.join("canary")).unwrap().mtime();
@@ -892,6 +903,7 @@ fn trees_that_change_while_they_are_removed_take_nothing_else_along() {
         symlink(&outside, place.disk("folder/link")).unwrap();
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
+            let until = Until(&done);
             scope.spawn(|| {
                 let root = File::open(place.disk("")).unwrap();
                 while !done.load(Ordering::Relaxed) {
@@ -911,7 +923,7 @@ fn trees_that_change_while_they_are_removed_take_nothing_else_along() {
             while view.metadata(&path("tree")).is_ok() {
                 let _ = view.remove_tree(&path("tree"));
             }
-            done.store(true, Ordering::Relaxed);
+            drop(until);
         });
         place.canary_sings();
         let _ = view.remove_tree(&path("folder/link"));
@@ -924,6 +936,7 @@ fn a_tree_swapped_for_a_link_takes_nothing_of_where_it_leads_along() {
     let view = place.view(Access::Write);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let until = Until(&done);
         scope.spawn(|| {
             let root = File::open(place.disk("")).unwrap();
             let flags = rustix::fs::RenameFlags::EXCHANGE;
@@ -938,7 +951,7 @@ fn a_tree_swapped_for_a_link_takes_nothing_of_where_it_leads_along() {
                 let _ = view.remove_tree(&path("tree"));
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(until);
     });
     assert_eq!(
         fs::read_to_string(place.disk("folder/deep")).unwrap(),
@@ -1263,6 +1276,7 @@ fn parts_are_made_while_others_sweep() {
     put(&view, "first", Existing::Keep, "").unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let until = Until(&done);
         scope.spawn(|| {
             let share = place.share();
             while !done.load(Ordering::Relaxed) {
@@ -1275,7 +1289,7 @@ fn parts_are_made_while_others_sweep() {
                 .unwrap();
             view.remove_tree(&path("copy")).unwrap();
         }
-        done.store(true, Ordering::Relaxed);
+        drop(until);
     });
     assert_eq!(place.parts(), 0);
 }

@@ -220,13 +220,14 @@ impl View {
         set_times(&part.file, meta.modified)?;
         self.sync(&part.file)?;
         let folder = target.open_folder()?;
-        hold(
+        let held = hold(
             folder.as_ref(),
             matches!(existing, Existing::ReplaceThis(_)),
         );
         let there = target.look()?;
         self.replaceable(to, there, existing)?;
         put_here(&target, part.complete(), there)?;
+        drop(held);
         self.sync_folder(folder.as_ref(), &part.file)?;
         Ok(matches!(there, There::Nothing))
     }

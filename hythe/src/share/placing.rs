@@ -19,8 +19,10 @@ use rustix::io::Errno;
 
 use super::copy::copy_content;
 use super::parts::{self, FOLDER_MODE, Part};
+use super::write::booked;
 use super::{
-    Access, Act, Durability, Meta, Modified, RelPath, Root, View, Visitor, is_reserved, told,
+    Access, Act, Durability, LOOKUPS, Meta, Modified, RelPath, Root, View, Visitor, is_reserved,
+    told,
 };
 
 /// What may become of what is already there.
@@ -224,9 +226,23 @@ impl Spot {
     }
 }
 
+/// A lock on a folder, while this lives.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Held<'a>(Option<&'a OwnedFd>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            // It ends with the descriptor at the latest.
+            let _ = flock(folder, FlockOperation::Unlock);
+        }
+    }
+}
+
 /// Waits until nobody else puts anything into this folder, or nobody who cares
-/// what is there. Ends when the descriptor is closed.
-pub(super) fn hold(folder: Option<&OwnedFd>, alone: bool) {
+/// what is there.
+pub(super) fn hold(folder: Option<&OwnedFd>, alone: bool) -> Held<'_> {
     let operation = if alone {
         FlockOperation::LockExclusive
     } else {
@@ -236,6 +252,7 @@ pub(super) fn hold(folder: Option<&OwnedFd>, alone: bool) {
         // Without locks in the file system it is as good as it was.
         while matches!(flock(folder, operation), Err(Errno::INTR)) {}
     }
+    Held(folder)
 }
 
 impl View {
@@ -329,39 +346,48 @@ impl View {
         }
         self.sync(complete.file)?;
         let folder = spot.open_folder()?;
-        let there = {
-            hold(
-                folder.as_ref(),
-                matches!(existing, Existing::ReplaceThis(_)),
-            );
-            let placed = self.appear(&spot, complete, existing);
-            if let Some(folder) = &folder {
-                let _ = flock(folder, FlockOperation::Unlock);
+        // Known beforehand for most disks. One mounted a second time has to be
+        // tried.
+        let mut near = if fstat(complete.folder)?.st_dev == fstat(&spot.folder)?.st_dev {
+            None
+        } else {
+            Some(self.bring_near(&spot, complete)?)
+        };
+        let there = loop {
+            let whole = near.as_ref().map_or(complete, |(part, _)| part.complete());
+            match self.appear(&spot, folder.as_ref(), whole, existing) {
+                Err(error) if error.kind() == io::ErrorKind::CrossesDevices && near.is_none() => {
+                    near = Some(self.bring_near(&spot, complete)?);
+                }
+                there => break there?,
             }
-            placed?
         };
-        self.sync_folder(folder.as_ref(), complete.file)?;
-        let there_now = match there.1 {
-            Some(near) => fstat(&near.file)?,
-            None => fstat(complete.file)?,
-        };
-        let meta = Meta::new(&there_now).ok_or(Errno::NOENT)?;
-        let created = matches!(there.0, There::Nothing);
+        let file = near.as_ref().map_or(complete.file, |(part, _)| &part.file);
+        self.sync_folder(folder.as_ref(), file)?;
+        let meta = Meta::new(&fstat(file)?).ok_or(Errno::NOENT)?;
+        if near.is_some() {
+            let _ = unlinkat(complete.folder, complete.name, AtFlags::empty());
+        }
+        drop(near);
+        let created = matches!(there, There::Nothing);
         Ok((spot.path, Stored { created, meta }))
     }
 
-    /// What was there before, and the copy that is there now, if the file
-    /// itself could not be.
+    /// Gives a complete file its name, if the rules and the books agree. What
+    /// was there before.
     fn appear(
         &self,
         spot: &Spot,
+        folder: Option<&OwnedFd>,
         complete: Complete<'_>,
         existing: Existing,
-    ) -> io::Result<(There, Option<Part>)> {
+    ) -> io::Result<There> {
         let whole = self.share.root.whole(&spot.path)?;
         let bytes = fstat(complete.file)?.st_size.unsigned_abs();
+        let ledger = &self.share.rules.ledger;
+        let _held = hold(folder, matches!(existing, Existing::ReplaceThis(_)));
         // Again where something appeared after there was nothing.
-        for _ in 0..super::LOOKUPS {
+        for _ in 0..LOOKUPS {
             let there = spot.look()?;
             self.replaceable(&spot.path, there, existing)?;
             if let There::File(old) = there {
@@ -369,36 +395,27 @@ impl View {
                 // as somebody else.
                 fchmod(complete.file, Mode::from_raw_mode(old.mode & 0o777))?;
             }
-            let ledger = &self.share.rules.ledger;
             ledger.stored(&self.visitor, &whole, bytes)?;
-            match self.put(spot, complete, there) {
-                Ok(near) => return Ok((there, near)),
-                Err(error) => {
-                    match there {
-                        There::File(old) => {
-                            let _ = ledger.stored(&self.visitor, &whole, old.size);
-                        }
-                        _ => ledger.removed(&whole)?,
-                    }
-                    let lost = error.kind() == io::ErrorKind::AlreadyExists
-                        && existing == Existing::Replace;
-                    if !lost {
-                        return Err(error);
-                    }
-                }
+            let Err(errno) = put_here(spot, complete, there) else {
+                return Ok(there);
+            };
+            booked(match there {
+                There::File(old) => ledger.stored(&self.visitor, &whole, old.size),
+                _ => ledger.removed(&whole),
+            });
+            if errno != Errno::EXIST || existing != Existing::Replace {
+                return Err(errno.into());
             }
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// Gives a complete file its name. On another file system, by way of a copy
-    /// there.
-    fn put(&self, spot: &Spot, complete: Complete<'_>, there: There) -> io::Result<Option<Part>> {
-        match put_here(spot, complete, there) {
-            Err(Errno::XDEV) => {}
-            Err(errno) => return Err(errno.into()),
-            Ok(()) => return Ok(None),
-        }
+    /// A copy of a complete file on the file system of a spot.
+    fn bring_near<'a>(
+        &self,
+        spot: &'a Spot,
+        complete: Complete<'_>,
+    ) -> io::Result<(Part, Nearby<'a>)> {
         let near = Nearby::new(&spot.folder)?;
         let part = near.file()?;
         let stat = fstat(complete.file)?;
@@ -408,9 +425,7 @@ impl View {
             set_times(&part.file, meta.modified)?;
         }
         self.sync(&part.file)?;
-        put_here(spot, part.complete(), there)?;
-        let _ = unlinkat(complete.folder, complete.name, AtFlags::empty());
-        Ok(Some(part))
+        Ok((part, near))
     }
 
     /// Brings a file's content to the disk, if the rules want it.

@@ -130,9 +130,10 @@ impl View {
     fn unlink(&self, spot: &Spot, flags: AtFlags) -> io::Result<()> {
         let whole = self.share.root.whole(&spot.path)?;
         let folder = spot.open_folder()?;
-        hold(folder.as_ref(), false);
+        let held = hold(folder.as_ref(), false);
         unlinkat(&spot.folder, &*spot.name, flags)?;
         booked(self.share.rules.ledger.removed(&whole));
+        drop(held);
         self.audit(Act::Delete, &spot.path, "");
         self.sync_folder(folder.as_ref(), &spot.folder)
     }
@@ -161,7 +162,7 @@ impl View {
             return Err(into_itself());
         }
         let folder = target.open_folder()?;
-        hold(
+        let held = hold(
             folder.as_ref(),
             matches!(existing, Existing::ReplaceThis(_)),
         );
@@ -173,11 +174,12 @@ impl View {
         match renamed(&source, &target, there) {
             Ok(()) => self.moved(&source, &target, moving, there)?,
             Err(Errno::XDEV) => {
-                drop(folder);
+                drop(held);
                 return self.rename_across(&source, to, moving, existing);
             }
             Err(errno) => return Err(errno.into()),
         }
+        drop(held);
         self.sync_folder(folder.as_ref(), &target.folder)?;
         self.sync_spot(&source)?;
         Ok(matches!(there, There::Nothing))
