@@ -12,8 +12,9 @@ use super::shed::{Piece, Shed, is_past};
 use super::turn::Turn;
 use super::{FINISHED_KEPT, Role, Share, UploadId, seconds_now};
 
-/// How old a piece without the others must be before it is removed: a living
-/// server makes all of them within moments.
+/// How old a piece without the others must be before it is removed, if that is
+/// not longer than uploads are kept at all: a living server makes all of them
+/// within moments.
 const ORPHANED: Duration = Duration::from_secs(60 * 60);
 
 /// How often it is swept in passing, in seconds.
@@ -73,15 +74,16 @@ impl Share {
             shed.changed(id, *piece)
                 .is_ok_and(|time| is_past(time, age))
         };
+        let orphaned = ORPHANED.min(self.rules().upload_expiry);
         let whole = [Piece::Info, Piece::Data, Piece::Turn];
         if !whole.iter().all(|piece| pieces.contains(piece)) {
-            if !pieces.iter().all(|piece| old(piece, ORPHANED)) || finish(shed, id) {
+            if !pieces.iter().all(|piece| old(piece, orphaned)) || finish(shed, id) {
                 return false;
             }
             shed.remove(id);
             return true;
         }
-        if pieces.contains(&Piece::NewInfo) && old(&Piece::NewInfo, ORPHANED) {
+        if pieces.contains(&Piece::NewInfo) && old(&Piece::NewInfo, orphaned) {
             shed.remove_piece(id, Piece::NewInfo);
         }
         let expired = |piece| old(piece, self.rules().upload_expiry);
