@@ -32,7 +32,7 @@ pub(super) struct Crumb {
 {%- endif %}
 </head>
 <body data-access="{{ setting.access.as_str() }}" data-base="{{ setting.base }}"
-{%- if setting.account.is_some() %} data-account{% endif %}>
+{%- if let Some(name) = setting.account %} data-account="{{ name }}"{% endif %}>
 <header>
 {%- if !here.is_empty() %}
 <nav class="way" aria-label="{{ setting.lang.say("Breadcrumbs") }}">

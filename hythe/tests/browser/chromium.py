@@ -93,7 +93,7 @@ class Browser:
                           returnByValue=True, userGesture=True)
         if "exceptionDetails" in reply:
             raise RuntimeError(json.dumps(reply["exceptionDetails"])[:2000])
-        return reply["result"].get("value")
+        return reply.get("result", {}).get("value")
 
     def until(self, script, what=None):
         """Waits until an expression is true; gives its value."""
@@ -106,7 +106,8 @@ class Browser:
                 value = None
                 if "has ended" in str(error):
                     raise
-            if value:
+            # An element has no value but an empty object.
+            if value or value == {}:
                 return value
             if time.monotonic() > end:
                 raise RuntimeError(f"never came: {what or script}\n{self.troubles()}\n"

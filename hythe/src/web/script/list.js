@@ -36,19 +36,25 @@ async function load(address, { again = false } = {}) {
   // Another one was asked for meanwhile, or this is not a page with a listing.
   if (turn !== loading) return;
   if (!next.querySelector("#listing")) { location.assign(address); return; }
-  const kept = again ? keep() : null;
+  if (again) {
+    const kept = keep();
+    // The bar stays: a visitor may be typing in it.
+    for (const part of ["#listing", "body > footer"]) {
+      document.querySelector(part).replaceWith(next.querySelector(part));
+    }
+    dressListing();
+    restore(kept);
+    return;
+  }
   for (const part of ["header", "main", "footer"]) {
     document.querySelector(`body > ${part}`).replaceWith(next.querySelector(`body > ${part}`));
   }
   document.title = next.title;
   dress();
-  if (kept) restore(kept);
-  else {
-    scrollTo(0, 0);
-    announce(document.title);
-    document.querySelector("h1").tabIndex = -1;
-    document.querySelector("h1").focus();
-  }
+  scrollTo(0, 0);
+  announce(document.title);
+  document.querySelector("h1").tabIndex = -1;
+  document.querySelector("h1").focus();
 }
 
 /** What a visitor would miss. */
@@ -56,24 +62,19 @@ function keep() {
   const focused = document.activeElement;
   return {
     names: new Set(chosen().map((item) => item.href)),
-    filter: document.querySelector(".search input").value,
     link: focused.closest?.("#listing a")?.getAttribute("href"),
     box: focused.closest?.("tr")?.querySelector("th a")?.getAttribute("href"),
-    search: focused.matches?.(".search input"),
   };
 }
 
-function restore({ names, filter, link, box, search }) {
+function restore({ names, link, box }) {
   for (const row of rows()) {
     const href = itemOf(row)?.href;
     if (names.has(href)) boxOf(row).checked = true;
     if (href && href === link) row.querySelector("th a").focus({ preventScroll: true });
     else if (href && href === box) boxOf(row)?.focus({ preventScroll: true });
   }
-  const field = document.querySelector(".search input");
-  field.value = filter;
-  if (search) field.focus({ preventScroll: true });
-  if (filter) filterRows();
+  filterRows();
   showChosen();
 }
 
@@ -104,6 +105,9 @@ addEventListener("popstate", () => {
 /* --- Filter ----------------------------------------------------------------- */
 
 function filterRows() {
+  const none = document.querySelector(".none-match");
+  // What was found is not filtered once more.
+  if (!none) return;
   const needle = document.querySelector(".search input").value.trim().toLowerCase();
   let shown = 0;
   for (const row of rows()) {
@@ -111,7 +115,6 @@ function filterRows() {
     row.hidden = !name.includes(needle);
     if (!row.hidden) shown += 1;
   }
-  const none = document.querySelector(".none-match");
   none.hidden = shown > 0 || !needle;
   if (needle) announce(say("{} shown", shown), false);
 }
@@ -415,43 +418,45 @@ const later = window.requestIdleCallback || ((act) => setTimeout(act, 30));
 
 /* --- What the script adds to a page ----------------------------------------- */
 
+/** Whether the page shows what a search has found. */
+const searching = () => new URLSearchParams(location.search).has("q");
+
 /** Turns the page as the server made it into the one that has a script. */
 function dress() {
-  const listing = document.getElementById("listing");
   const search = document.querySelector(".search");
-  if (!listing || !search) return;
-  const main = document.querySelector("main");
-  main.classList.add("live");
   const field = search.querySelector("input");
-  const searching = new URLSearchParams(location.search).has("q");
-  if (!searching) {
+  document.querySelector("main").classList.add("live");
+  if (!searching()) {
     field.placeholder = say("Filter; Enter searches below");
     field.setAttribute("aria-label", field.placeholder);
-    field.required = true;
     let wait;
     field.addEventListener("input", () => {
       clearTimeout(wait);
       wait = setTimeout(filterRows, 80);
     });
-    listing.querySelector("table").after(el("p", { class: "empty none-match", hidden: true,
-      text: say("Nothing here has this in its name. Press Enter to search below, too.") }));
   }
   search.addEventListener("submit", (event) => {
     if (!uploadsUnfinished()) return;
     event.preventDefault();
     go(`${here()}?q=${encodeURIComponent(field.value)}`);
   });
-
-  const tools = el("div", { class: "tools" });
-  if (may("upload") && !page.base && !searching) {
+  if (may("upload") && !page.base && !searching()) {
     document.querySelector(".send")?.remove();
-    tools.append(
+    document.querySelector(".bar").prepend(el("div", { class: "tools" },
       button(say("Upload files"), () => pickFiles(false), { class: "main" }),
       button(say("Upload folder"), () => pickFiles(true)),
-      button(say("New folder"), makeFolder));
+      button(say("New folder"), makeFolder)));
   }
-  if (tools.firstChild) document.querySelector(".bar").prepend(tools);
+  dressListing();
+}
 
+/** The same for the listing alone, which is made anew when it has changed. */
+function dressListing() {
+  const listing = document.getElementById("listing");
+  if (!searching()) {
+    listing.querySelector("table").after(el("p", { class: "empty none-match", hidden: true,
+      text: say("Nothing here has this in its name. Press Enter to search below, too.") }));
+  }
   const heads = listing.querySelector("thead tr");
   if (rows().some((row) => boxOf(row))) {
     heads.firstElementChild.append(el("input", { type: "checkbox", "aria-label": say("Select all"),
@@ -462,11 +467,9 @@ function dress() {
   addMenus(rows());
 
   const bar = listing.querySelector(".chosen");
-  const zip = bar.querySelector("button");
-  zip.textContent = say("Download");
   const one = (act) => () => act(chosen()[0]);
-  const count = el("output");
-  bar.prepend(count);
+  bar.querySelector("button").textContent = say("Download");
+  bar.prepend(el("output"));
   if (may("write") && !page.base) {
     bar.append(
       button(say("Rename…"), one(rename), { class: "single" }),

@@ -292,7 +292,7 @@ function finish(upload) {
   upload.state = "done";
   upload.sent = upload.file.size;
   upload.url = null;
-  showSoon(upload.folder);
+  showSoon(fileAddress(upload));
 }
 
 /** What becomes of an upload after an error. */
@@ -673,17 +673,23 @@ function drawLine(upload, line) {
   if (text.textContent !== said) text.textContent = said;
 }
 
-/** Shows in the list what has arrived, but not for each of many small files. */
+/** Shows in the list what has arrived: soon after the last, and meanwhile not for
+ * each of many small files. */
 let showing = null;
 function showSoon(folder) {
-  // A file further down may be the first in a new folder of this one.
-  if (showing || !here().startsWith(folder.slice(0, here().length))) return;
-  if (document.hidden) return;
-  showing = setTimeout(async () => {
-    await refresh();
+  // What is further down may be the first in a new folder of this one.
+  if (document.hidden || !folder.startsWith(here())) return;
+  const last = !uploadsUnfinished();
+  if (showing && !last) return;
+  clearTimeout(showing);
+  showing = setTimeout(() => {
     showing = null;
-  }, uploadsUnfinished() ? 2500 : 300);
+    refresh();
+  }, last ? 200 : 2500);
 }
+document.addEventListener("visibilitychange", () => {
+  if (queue.some((upload) => upload.state === "done")) showSoon(here());
+});
 
 /* --- What an earlier page has begun ----------------------------------------- */
 
