@@ -172,8 +172,8 @@ def preview(browser):
             assert links == ["https://example.org/", "https://example.org/x.png"], links
         browser.key("Escape")
         browser.until("!document.querySelector('dialog[open]')", "the preview closed")
-        focused = browser.run("document.activeElement.querySelector('bdi').textContent")
-        assert focused == name, focused
+        browser.until(f"document.activeElement.querySelector('bdi')?.textContent === {name!r}",
+                      f"the focus back on {name}")
     assert browser.run("window.ran") is None
     # From one to the next by keys.
     browser.run(f"{NAMES}.find(other => other.textContent === 'drawing.svg').click()")

@@ -109,7 +109,6 @@ impl Reply {
             reply("text/html; charset=utf-8", page)
                 .field("Content-Security-Policy", web::content_security_policy(""))
                 .field("Content-Language", lang.tag())
-                .field("Vary", "Accept, Accept-Language")
         } else {
             reply(
                 "text/plain; charset=utf-8",
@@ -120,7 +119,16 @@ impl Reply {
 
     /// An error in answer to a request that was understood.
     pub(super) fn refusal(ask: &Ask, status: u16, detail: &str) -> Self {
-        Self::error(status, detail, ask.html.then_some(ask.lang))
+        let reply = if ask.html {
+            Self::error(status, detail, Some(ask.lang))
+        } else {
+            // The script of our own page shows these words to people, too.
+            let english = sentence(detail);
+            let said = ask.lang.say(&english);
+            let known = said != english;
+            Self::error(status, if known { said } else { detail }, None)
+        };
+        reply.field("Vary", "Accept, Accept-Language")
     }
 
     /// Appends the head to `out`; returns where in it the date stands.

@@ -192,8 +192,10 @@ function reason(status, text, type) {
     413: say("This is larger than the server takes."),
     507: say("There is no room left for this."),
   }[status];
-  // The server's words say more, but only in English.
-  if (chinese && meaning) return words ? `${meaning} (${words})` : meaning;
+  // The server's words say more, but not all of them in Chinese.
+  if (chinese && meaning && !/[\u4e00-\u9fff]/.test(words)) {
+    return words ? `${meaning} (${words})` : meaning;
+  }
   return words || meaning || say("The server answered with status {}.", status);
 }
 

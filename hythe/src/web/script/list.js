@@ -429,6 +429,7 @@ function dress() {
   if (!searching()) {
     field.placeholder = say("Filter; Enter searches below");
     field.setAttribute("aria-label", field.placeholder);
+    search.querySelector("button").hidden = true;
     let wait;
     field.addEventListener("input", () => {
       clearTimeout(wait);

@@ -522,6 +522,9 @@ panel.append(
   el("div", { class: "body" },
     el("p", { class: "choices" }, pausing, cancelling, clearing), unfinished, lines, left));
 
+// On a phone the panel would cover half of what there is to see.
+if (matchMedia("(max-width: 40rem)").matches) fold.click();
+
 /** Lines that are shown, by their upload: changed rather than made anew, so that
  * the focus stays. */
 const drawn = new Map();
@@ -756,6 +759,7 @@ async function checkRemembered() {
     }
   }
   showUnfinished();
+  if (!unfinished.hidden && panel.classList.contains("folded")) fold.click();
 }
 
 /* --- Files from outside ----------------------------------------------------- */
