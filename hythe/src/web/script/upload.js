@@ -191,16 +191,21 @@ function next() {
 /** Brings one file to the server, however often it takes. */
 async function run(upload) {
   const begun = Date.now();
+  // Whoever goes on with it after a pause or a question runs anew: this one then
+  // sees that it is over, though the state is again what it was.
+  const turn = upload.turn = (upload.turn || 0) + 1;
+  const mine = () => upload.turn === turn && upload.state === "sending";
   upload.error = null;
-  while (upload.state === "sending") {
+  while (mine()) {
     try {
       await advance(upload, begun);
     } catch (error) {
       // Paused or cancelled: that is what ended the request.
-      if (upload.state !== "sending") break;
+      if (!mine()) break;
       await settle(upload, error);
     }
   }
+  if (upload.turn !== turn) return;
   upload.moving = 0;
   next();
 }
