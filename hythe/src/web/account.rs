@@ -48,9 +48,9 @@ pub(super) fn role_meaning(role: &Access) -> &'static str {
     match role {
         Access::None => "may do nothing",
         Access::Read => "may look and download",
-        Access::Upload => "may add files as well, without touching what is there",
-        Access::Write => "may replace, rename and delete as well",
-        Access::Admin => "may manage accounts as well",
+        Access::Upload => "may also add files and folders",
+        Access::Write => "may also replace, rename and delete",
+        Access::Admin => "may do everything, and manage accounts",
     }
 }
 
@@ -105,7 +105,7 @@ pub fn account_page(
 {%- endif %}
 <form method="post" action="/.hythe/account">
 <input class="unseen" name="name" value="{{ account.name }}" autocomplete="username" readonly tabindex="-1" aria-hidden="true">
-<p><label for="old">{{ setting.lang.say("The password until now") }}</label>
+<p><label for="old">{{ setting.lang.say("The current password") }}</label>
 <input id="old" name="old" type="password" autocomplete="current-password" required
 {%- if wrong.is_some() %} aria-invalid="true" aria-describedby="wrong"{% endif %}></p>
 <p><label for="new">{{ setting.lang.say("The new password") }}</label>

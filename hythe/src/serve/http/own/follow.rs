@@ -38,16 +38,18 @@ pub(in crate::serve::http) fn is_link(path: &[u8]) -> bool {
     path.starts_with(LINKS)
 }
 
-/// The target of a request without the token of a link.
-pub(super) fn without_token(target: &[u8]) -> Cow<'_, [u8]> {
-    let Some(rest) = target.strip_prefix(LINKS) else {
-        return Cow::Borrowed(target);
+/// The target of a request, or what else a client said, without the token of
+/// a link in it.
+pub(super) fn without_token(said: &[u8]) -> Cow<'_, [u8]> {
+    let Some(at) = said.windows(LINKS.len()).position(|part| part == LINKS) else {
+        return Cow::Borrowed(said);
     };
+    let (before, rest) = said.split_at(at + LINKS.len());
     let end = rest
         .iter()
-        .position(|byte| matches!(byte, b'/' | b'?'))
+        .position(|byte| matches!(byte, b'/' | b'?' | b' '))
         .unwrap_or(rest.len());
-    Cow::Owned([LINKS, b"-", &rest[end..]].concat())
+    Cow::Owned([before, b"-", &rest[end..]].concat())
 }
 
 /// The address of a link, from the root of this server on. One with a number
@@ -445,7 +447,12 @@ mod tests {
             ("/.hythe/l/secret", "/.hythe/l/-"),
             ("/.hythe/l/secret?zip", "/.hythe/l/-?zip"),
             ("/.hythe/links", "/.hythe/links"),
-            ("/a/.hythe/l/x", "/a/.hythe/l/x"),
+            ("/a.hythe/l/x", "/a.hythe/l/x"),
+            ("http://quay/.hythe/l/secret/", "http://quay/.hythe/l/-/"),
+            (
+                "BREW /.hythe/l/secret HTTP/1.1",
+                "BREW /.hythe/l/- HTTP/1.1",
+            ),
         ] {
             assert_eq!(&*without_token(target.as_bytes()), logged.as_bytes());
         }
