@@ -19,7 +19,7 @@ use super::super::ask::{Ask, Codings};
 use super::super::file::file;
 use super::super::folder::{SELECTION_LIMIT, folder, is_selection, redirect, selection};
 use super::super::intake::{Answer, Form, small_form};
-use super::super::reply::{Body, Reply};
+use super::super::reply::Reply;
 use super::super::visit::{Visit, basic};
 use super::{Here, bytes, told_denied};
 use crate::accounts::{Denied, Given, Link};
@@ -145,7 +145,8 @@ impl Followed {
         });
         reply
             .field("Cache-Control", "private, no-store")
-            .field("Referrer-Policy", "no-referrer")
+            // `no-referrer` would leave out the origin of the form as well.
+            .field("Referrer-Policy", "same-origin")
             .field("X-Robots-Tag", "noindex")
     }
 
@@ -318,7 +319,7 @@ impl Followed {
             (Kind::Folder, true) => {
                 let visit = self.visit(view);
                 let reply = folder(&self.here.site, &ask, &visit, path.clone())?;
-                if is_archive(&reply) {
+                if is_download(&reply) {
                     self.counted(&path, reply)
                 } else if let Some(gone) = self.used_up(&path)? {
                     Ok(gone)
@@ -428,12 +429,11 @@ fn begins(reply: &Reply) -> bool {
     }
 }
 
-fn is_archive(reply: &Reply) -> bool {
-    matches!(reply.body, Body::Pieces(_))
-        && reply
-            .fields
-            .iter()
-            .any(|(name, _)| *name == "Content-Disposition")
+/// Whether a reply about a folder is a download: an archive, or the file that is
+/// shown in place of the folder.
+fn is_download(reply: &Reply) -> bool {
+    let mut fields = reply.fields.iter();
+    fields.any(|(name, _)| matches!(*name, "Content-Disposition" | "ETag"))
 }
 
 #[cfg(test)]
