@@ -314,7 +314,7 @@ async function share(item) {
   if (!answer) return;
   try {
     const reply = await request("POST", "/.hythe/links", { body: new URLSearchParams({
-      path: item.href, expires: lasting.value, password: password.value,
+      href: item.href, expires: lasting.value, password: password.value,
       downloads: downloads.value || "0",
     }) });
     const link = await reply.json();
