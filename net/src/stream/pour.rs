@@ -142,7 +142,10 @@ impl<S: Sink> Pouring<S> {
     fn stride(&mut self) -> Stride {
         let mut moved = 0;
         let end = BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(PIECE, 0);
+            if buffer.is_empty() {
+                // Untouched memory costs nothing until something comes.
+                *buffer = vec![0; PIECE];
+            }
             self.receive(buffer, &mut moved).transpose()
         });
         Stride { moved, end }

@@ -131,6 +131,10 @@ pub(super) fn meaning(visit: &Visit, ask: &Ask, error: &io::Error) -> (u16, Stri
             None => (413, "the file is too large"),
         },
         Is::ReadOnlyFilesystem => (403, "the server's disk can't be written to"),
+        Is::Unsupported => (
+            403,
+            "only one file is shared, and nothing can be put beside it",
+        ),
         Is::InvalidFilename => (400, "the name is too long"),
         Is::InvalidInput if !safe => (409, "this can't be done with it"),
         Is::ResourceBusy if !safe => (412, "somebody else has changed it meanwhile"),
