@@ -5,7 +5,10 @@
 mod common;
 
 mod bodies;
+mod forms;
 mod methods;
+mod sites;
+mod traps;
 
 use std::fs;
 use std::io::Write;

@@ -19,8 +19,6 @@
 //!
 //! Not here: applications.
 
-#![allow(dead_code, reason = "the parts that use all of it are being added")]
-
 mod answer;
 mod ask;
 mod body;
