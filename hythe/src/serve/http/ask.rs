@@ -16,8 +16,6 @@ pub(super) struct Ask {
     pub(super) query: Option<Vec<u8>>,
     pub(super) codings: Codings,
     pub(super) json: bool,
-    /// Whether JSON is among what the client takes: a script that sent a form.
-    pub(super) script: bool,
     /// Whether errors are better shown as a page than as a line of text.
     pub(super) html: bool,
     /// What pages should speak.
@@ -88,10 +86,6 @@ impl Ask {
             query: owned(request.target.query),
             codings: Codings::of(request),
             json: accepts_json_before_html(request.accept.clone()),
-            script: request
-                .accept
-                .clone()
-                .any(|value| contains(value, b"application/json")),
             html: request
                 .accept
                 .clone()
