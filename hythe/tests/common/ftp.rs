@@ -25,10 +25,16 @@ pub fn fetch(address: SocketAddr, path: &[u8]) -> Vec<u8> {
 }
 
 impl Session {
-    /// Connects, logs in without an account, and chooses binary transfers.
-    pub fn log_in(address: SocketAddr) -> Self {
+    /// Connects, and logs nobody in.
+    pub fn connect(address: SocketAddr) -> Self {
         let mut session = Self(BufReader::new(connect(address)));
         assert_eq!(session.reply().code, 220);
+        session
+    }
+
+    /// Connects, logs in without an account, and chooses binary transfers.
+    pub fn log_in(address: SocketAddr) -> Self {
+        let mut session = Self::connect(address);
         for (line, code) in [("USER anonymous", 331), ("PASS me@", 230), ("TYPE I", 200)] {
             assert_eq!(session.command(line).code, code, "{line}");
         }

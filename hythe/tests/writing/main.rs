@@ -7,6 +7,7 @@ mod common;
 mod bodies;
 mod forms;
 mod methods;
+mod roles;
 mod sites;
 mod traps;
 
