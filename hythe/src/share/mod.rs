@@ -46,6 +46,7 @@ pub use in_place::{How, Writing};
 pub use incoming::{Incoming, Intent};
 pub use listing::{By, Entry, Listing, Order, SORT_LIMIT};
 pub use meta::{Changed, ETag, Kind, Meta, Modified};
+pub(crate) use path::ESCAPED;
 pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
 pub use pieces::{PIECE, Pieces};
 pub use placing::{Existing, Stored};

@@ -16,7 +16,7 @@ pub const NAME_LIMIT: usize = 255;
 pub const PATH_LIMIT: usize = 4095;
 
 /// What a URL path spells as `%XX`: all but RFC 3986's unreserved characters.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')

@@ -30,7 +30,7 @@ impl LinkShown<'_> {
         Some(
             setting
                 .lang
-                .say("{left} of {all} downloads left")
+                .say("Downloads left: {left} of {all}")
                 .replace("{left}", &left.to_string())
                 .replace("{all}", &all.to_string()),
         )
@@ -205,7 +205,7 @@ struct LinkPassword<'a> {
     source = r#"{{ top|safe }}
 <main class="own narrow">
 <p class="facts">{{ size }}
-{%- if let Some(left) = left %} · {{ setting.lang.say("{left} downloads left").replace("{left}", left.to_string().as_str()) }}{% endif %}</p>
+{%- if let Some(left) = left %} · {{ setting.lang.say("Downloads left: {left}").replace("{left}", left.to_string().as_str()) }}{% endif %}</p>
 <p class="row"><a class="button main" href="{{ href }}?download">{{ setting.lang.say("Download") }}</a> <a class="button" href="{{ href }}">{{ setting.lang.say("Open") }}</a></p>
 </main>
 {{ Bottom|safe }}"#

@@ -175,7 +175,9 @@ impl Change {
                 .field("X-Content-Type-Options", "nosniff");
         }
         if failure.is_some() {
-            return self.refusal(status, as_text(outcomes, "; ").trim_end_matches("; "));
+            let text = as_text(outcomes, "; ");
+            let text = format!("not all is stored: {}", text.trim_end_matches("; "));
+            return self.refusal(status, &text);
         }
         if self.ask.html {
             let mut folder = String::new();

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 
 use hythe_wire::http::{Method, content_disposition};
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use percent_encoding::percent_encode;
 
 use super::super::answer::refused;
 use super::super::ask::{Ask, Codings};
@@ -23,7 +23,7 @@ use super::super::reply::Reply;
 use super::super::visit::{Visit, basic};
 use super::{Here, bytes, told_denied};
 use crate::accounts::{Denied, Given, Link};
-use crate::share::{Kind, RelPath, View};
+use crate::share::{ESCAPED, Kind, RelPath, View};
 use crate::web::{Setting, link_file_page, link_password_page};
 
 /// Where links lead; the token follows.
@@ -59,7 +59,7 @@ pub(super) fn url(link: &Link, token: &str) -> String {
     if !link.is_folder && link.downloads.is_none() {
         url.extend(percent_encode(
             link.path.name().unwrap_or_default(),
-            NON_ALPHANUMERIC,
+            ESCAPED,
         ));
     }
     url
@@ -284,7 +284,7 @@ impl Followed {
                 return Ok(gone);
             }
             let mut href = format!("{}/", self.base());
-            href.extend(percent_encode(name, NON_ALPHANUMERIC));
+            href.extend(percent_encode(name, ESCAPED));
             let setting = self.setting();
             let page = link_file_page(&setting, name, opened.meta.size, &href, self.link.left);
             return Ok(self.here.page(200, page));
