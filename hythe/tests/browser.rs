@@ -26,3 +26,8 @@ fn play(script: &str) {
 fn uploads_are_queued_paused_refused_and_asked_about() {
     play("queue.mjs");
 }
+
+#[test]
+fn a_folder_is_put_in_order_searched_and_looked_at() {
+    play("folder.mjs");
+}

@@ -216,14 +216,24 @@ export async function choose(page, button, paths) {
   await (await chooser).setFiles(paths);
 }
 
+/** Signs in by the form, from a page that has the link to it or is it. */
+export async function signIn(page, name, password) {
+  if (!page.url().includes("/.hythe/sign-in")) {
+    await page.getByRole("link", { name: "Sign in" }).click();
+  }
+  await page.getByLabel("User name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
 /** The line of a file in the queue. */
 export const line = (page, name) =>
   page.getByRole("region", { name: /^Uploads$|^上传$/ }).getByRole("listitem")
     .filter({ has: page.getByText(name, { exact: true }) });
 
 /** The row of a file or folder in the list. */
-export const row = (page, name) => page.getByRole("row").filter({
-  has: page.getByRole("rowheader", { name, exact: true }) });
+export const row = (page, name) =>
+  page.getByRole("row").filter({ has: page.locator("bdi").getByText(name, { exact: true }) });
 
 /** Opens the menu of a row and chooses from it. */
 export async function menu(page, name, action) {
