@@ -104,7 +104,7 @@ fn has_reply(stream: &TcpStream) -> bool {
 fn slow_uploads_hold_up_nobody_and_little_memory() {
     let (folder, served) = serve(&[("a", b"a")], &["--allow", "write"]);
     let address = served.address("http");
-    let many = 100;
+    let many = 200;
     let mut slow: Vec<_> = (0..many)
         .map(|number| {
             let mut stream = connect(address);
@@ -131,9 +131,10 @@ fn slow_uploads_hold_up_nobody_and_little_memory() {
         assert_eq!(super::common::http::get(address, "/a", &[]).body, b"a");
         thread::sleep(Duration::from_millis(10));
     }
-    // Far less than a large buffer for each of them.
+    // The threads of the pool and their stacks; a large buffer for each upload
+    // would be fifty megabytes.
     let grown = served.private_memory().saturating_sub(before);
-    assert!(grown < 8 * 1024, "{grown} KiB more");
+    assert!(grown < 24 * 1024, "{grown} KiB more");
     drop(slow);
     eventually("the parts are gone", || parts(folder.path()) == 0);
 }

@@ -11,9 +11,9 @@
 //! nothing handed over in between; what comes slowly holds neither a thread
 //! nor a buffer while it is waited for.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -117,10 +117,23 @@ const PAUSE: Timespec = Timespec {
 /// cost as much as the packet.
 const TOGETHER: u64 = 128 * 1024;
 
-thread_local! {
-    /// A thread of the pool that pours keeps its buffer; such threads end when
-    /// there is nothing to do.
-    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+/// Buffers that nobody uses just now. Threads of the pool come and go, and few
+/// of them pour at one time.
+static FREE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// How many of them are kept: two megabytes.
+const KEPT: usize = 8;
+
+fn take_buffer() -> Vec<u8> {
+    let kept = FREE.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    kept.unwrap_or_else(|| vec![0; PIECE])
+}
+
+fn give_back(buffer: Vec<u8>) {
+    let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+    if free.len() < KEPT {
+        free.push(buffer);
+    }
 }
 
 /// What goes to the pool and comes back.
@@ -141,13 +154,9 @@ struct Stride {
 impl<S: Sink> Pouring<S> {
     fn stride(&mut self) -> Stride {
         let mut moved = 0;
-        let end = BUFFER.with_borrow_mut(|buffer| {
-            if buffer.is_empty() {
-                // Untouched memory costs nothing until something comes.
-                *buffer = vec![0; PIECE];
-            }
-            self.receive(buffer, &mut moved).transpose()
-        });
+        let mut buffer = take_buffer();
+        let end = self.receive(&mut buffer, &mut moved).transpose();
+        give_back(buffer);
         Stride { moved, end }
     }
 
