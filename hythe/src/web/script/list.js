@@ -18,7 +18,9 @@ function itemOf(row) {
 }
 
 const boxOf = (row) => row.querySelector("input[type=checkbox]");
-const chosen = () => rows().filter((row) => boxOf(row)?.checked).map(itemOf);
+const BOXES = "#listing tbody input[type=checkbox]";
+const chosen = () =>
+  [...document.querySelectorAll(`${BOXES}:checked`)].map((box) => itemOf(box.closest("tr")));
 
 /* --- Showing a page without leaving this one -------------------------------- */
 
@@ -146,18 +148,16 @@ function chooseAll(checked) {
 /** Brings the bar of what is selected up to date. */
 function showChosen() {
   const bar = document.querySelector(".chosen");
-  const items = chosen();
+  const number = document.querySelectorAll(`${BOXES}:checked`).length;
+  const boxes = document.querySelectorAll(BOXES).length;
   const all = document.querySelector("thead input");
-  const boxes = rows().filter((row) => boxOf(row)).length;
   if (all) {
-    all.checked = items.length > 0 && items.length === boxes;
-    all.indeterminate = items.length > 0 && items.length < boxes;
+    all.checked = number > 0 && number === boxes;
+    all.indeterminate = number > 0 && number < boxes;
   }
-  bar.classList.toggle("active", items.length > 0);
-  const count = bar.querySelector("output");
-  if (!count) return;
-  count.textContent = items.length ? say("{} selected", items.length) : "";
-  for (const single of bar.querySelectorAll(".single")) single.hidden = items.length !== 1;
+  bar.classList.toggle("active", number > 0);
+  bar.querySelector("output").textContent = number ? say("{} selected", number) : "";
+  for (const single of bar.querySelectorAll(".single")) single.hidden = number !== 1;
 }
 
 /* --- What can be done ------------------------------------------------------- */
@@ -459,7 +459,7 @@ function dressListing() {
       text: say("Nothing here has this in its name. Press Enter to search below, too.") }));
   }
   const heads = listing.querySelector("thead tr");
-  if (rows().some((row) => boxOf(row))) {
+  if (listing.querySelector("tbody input")) {
     heads.firstElementChild.append(el("input", { type: "checkbox", "aria-label": say("Select all"),
       onchange: (event) => chooseAll(event.target.checked) }));
   }
