@@ -318,7 +318,7 @@ fn columns(order: Order) -> [Column; 3] {
 <button>{{ lang.say("Upload") }}</button>
 </form>
 {%- endif %}
-<form id="listing" method="post" action="./?zip">
+<form id="listing"{% if needle.is_some() %} class="found"{% endif %} method="post" action="./?zip">
 <table>
 <caption>{% if needle.is_some() %}{{ lang.say("What was found") }}{% else %}{{ lang.say("Contents of this folder, folders first") }}{% endif %}</caption>
 <thead>

@@ -397,24 +397,17 @@ function openMenu(opener, item, at) {
   addEventListener("scroll", gone, true);
 }
 
-/**
- * Gives rows their menu button. A folder may have 100,000 of them, so that only
- * the first get theirs at once, the others when there is time.
- */
-function addMenus(todo) {
-  for (const row of todo.splice(0, 300)) {
-    const item = itemOf(row);
-    const cell = el("td");
-    if (item) {
-      cell.append(el("button", { type: "button", class: "more", text: "⋯", "aria-haspopup": "menu",
-        "aria-expanded": "false", "aria-label": say("More for {}", item.name) }));
-    }
-    row.append(cell);
-  }
-  if (todo.length) later(() => addMenus(todo));
-}
+/** How many rows get their menu button at once. A folder may have 100,000 of them,
+ * and with each change a browser lays out all of a table: the others get theirs
+ * when a hand or the focus comes near. */
+const MENUS = 1000;
 
-const later = window.requestIdleCallback || ((act) => setTimeout(act, 30));
+function addMenu(row) {
+  const item = itemOf(row);
+  if (!item || row.querySelector(".more")) return;
+  row.append(el("td", {}, el("button", { type: "button", class: "more", text: "⋯",
+    "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": say("More for {}", item.name) })));
+}
 
 /* --- What the script adds to a page ----------------------------------------- */
 
@@ -465,7 +458,13 @@ function dressListing() {
   }
   heads.append(el("td"));
   for (const cell of listing.querySelectorAll(".parent th")) cell.colSpan = 4;
-  addMenus(rows());
+  rows().slice(0, MENUS).forEach(addMenu);
+  for (const approach of ["pointerover", "focusin"]) {
+    listing.addEventListener(approach, (event) => {
+      const row = event.target.closest("tbody:not(.parent) tr");
+      if (row) addMenu(row);
+    });
+  }
 
   const bar = listing.querySelector(".chosen");
   const one = (act) => () => act(chosen()[0]);
