@@ -544,6 +544,7 @@ fn target(folder: &RelPath, metadata: &Metadata<'_>) -> Result<Option<RelPath>, 
         return name.map(|name| step(folder, name)).transpose();
     };
     let (folders, last) = match path.iter().rposition(|&byte| byte == b'/') {
+        Some(0) => return Err(BadPath::NotAName),
         Some(slash) => (&path[..slash], &path[slash + 1..]),
         None => (&path[..0], path),
     };
@@ -552,6 +553,10 @@ fn target(folder: &RelPath, metadata: &Metadata<'_>) -> Result<Option<RelPath>, 
         for folder in folders.split(|&byte| byte == b'/') {
             target = step(&target, folder)?;
         }
+    }
+    if !last.is_empty() {
+        // Even if the name has the last word: who sends such a path errs.
+        step(&target, last)?;
     }
     step(&target, name.unwrap_or(last)).map(Some)
 }
@@ -644,6 +649,7 @@ mod tests {
             b"x/./a",
             b"x//a",
             b"//x/a",
+            b"//x",
             b"x\\..\\a",
             b"x/..",
             b"..",
@@ -654,6 +660,7 @@ mod tests {
         }
         assert!(named(&[("relativePath", b"x/"), ("filename", b"..")]).is_err());
         assert!(named(&[("relativePath", b"x/")]).is_err());
+        assert!(named(&[("relativePath", b"x/.."), ("filename", b"a")]).is_err());
     }
 
     #[test]
