@@ -87,6 +87,7 @@ impl Gate {
             protocol,
             address: Some(address.clone()),
         };
-        Ok(self.0.share.view_of(account.role, visitor))
+        let share = self.0.share.below(&account.home)?;
+        Ok(share.view_of(account.role, visitor))
     }
 }

@@ -201,7 +201,7 @@ impl Books {
 
     /// Looks what has become of an account's files without our doing. Whether
     /// it did: not if that was a moment ago.
-    fn recount(&self, name: &str) -> io::Result<bool> {
+    fn look_again(&self, name: &str) -> io::Result<bool> {
         let begun = Instant::now();
         let mut recounts = self.recounts.lock().unwrap_or_else(PoisonError::into_inner);
         recounts.retain(|_, after| *after > begun);
@@ -274,6 +274,10 @@ impl Ledger for Books {
         self.left(account)
     }
 
+    fn recount(&self, account: &str) -> io::Result<bool> {
+        self.look_again(account)
+    }
+
     fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<()> {
         let Some(name) = visitor.account.as_deref() else {
             // What a visitor without an account leaves here is nobody's.
@@ -284,7 +288,7 @@ impl Ledger for Books {
             });
         };
         if self.try_to_store(name, path, bytes)?
-            || self.recount(name)? && self.try_to_store(name, path, bytes)?
+            || self.look_again(name)? && self.try_to_store(name, path, bytes)?
         {
             return Ok(());
         }

@@ -212,6 +212,12 @@ impl Accounts {
         self.0.store.keep_none_here();
     }
 
+    /// Removes the file of [`temporary`](Self::temporary) accounts before the
+    /// last clone is gone. What still uses them then fails.
+    pub fn remove_temporary(&self) {
+        self.0.store.remove_temporary();
+    }
+
     /// How many password hashes this process has made: the measure of what
     /// signing in has cost.
     pub fn hashes(&self) -> u64 {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 use super::name::{check_name, check_password, folded};
 use super::store::unfit;
 use super::{Account, Accounts, Refused, ledger, links};
-use crate::share::{Access, RelPath, Visitor};
+use crate::share::{Access, RESERVED, RelPath, Visitor};
 
 /// How often it is written down that an account is in use, in seconds.
 const SEEN: i64 = 60;
@@ -204,6 +204,7 @@ impl Accounts {
         let name = check_name(name).map_err(Refused::Unfit)?;
         check_password(password).map_err(Refused::Unfit)?;
         check_role(role)?;
+        check_home(&home)?;
         if self.is_taken(name)? {
             return Err(Refused::Taken);
         }
@@ -263,6 +264,7 @@ impl Accounts {
     /// # Errors
     /// [`Refused`].
     pub fn set_home(&self, name: &str, home: &RelPath, by: &Visitor) -> Result<(), Refused> {
+        check_home(home)?;
         self.check_lasting(name)?;
         let (bytes, detail) = (home.as_bytes(), home.to_string());
         self.change(name, "home", &bytes, by, "home changed", &detail, |_| Ok(0))
@@ -362,4 +364,13 @@ fn check_role(role: Access) -> Result<(), Refused> {
         Access::None => Err(Refused::Unfit("give read, upload, write or admin")),
         _ => Ok(()),
     }
+}
+
+/// What visitors never see is nobody's home.
+fn check_home(home: &RelPath) -> Result<(), Refused> {
+    let reserved = |name: &[u8]| name.eq_ignore_ascii_case(RESERVED);
+    if home.components().any(reserved) {
+        return Err(Refused::Unfit("no home is in .hythe, which is our own"));
+    }
+    Ok(())
 }

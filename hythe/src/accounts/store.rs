@@ -119,7 +119,7 @@ pub(super) struct Store {
     maker_forks: AtomicBool,
     /// Where the database is of no use after this run. Dropped after the
     /// connection.
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 #[derive(Debug)]
@@ -150,7 +150,7 @@ impl Store {
             kept: Mutex::new(None),
             maker: process::id(),
             maker_forks: AtomicBool::new(false),
-            _folder: folder,
+            folder,
         };
         store.make_file()?;
         let connection = store.migrated().map_err(|error| store.told(&error))?;
@@ -231,6 +231,13 @@ impl Store {
         self.maker_forks.store(true, Ordering::Relaxed);
         if process::id() == self.maker {
             *lock(&self.kept) = None;
+        }
+    }
+
+    /// Removes the database, if it is for this run only.
+    pub(super) fn remove_temporary(&self) {
+        if let Some(folder) = &self.folder {
+            folder.remove();
         }
     }
 
@@ -434,11 +441,18 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
+impl Folder {
+    /// Removes it, if that is our business.
+    fn remove(&self) {
         if self.maker == process::id() {
             std::fs::remove_dir_all(&self.path).ok();
         }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

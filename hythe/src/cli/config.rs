@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgAction, Command, Id};
+use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
 use super::failure::{Exit, Failure, cause};
@@ -61,28 +61,47 @@ fn named(command: &Command, arguments: &[OsString]) -> Option<PathBuf> {
 
 /// The command with this default set wherever a subcommand has such a flag;
 /// else what is wrong with it.
-fn set_default(mut command: Command, long: &str, values: &[String]) -> Result<Command, String> {
-    let flags: Vec<(String, Id)> = command
+fn set_default(command: Command, long: &str, values: &[String]) -> Result<Command, String> {
+    let (command, found) = set_below(command, long, values)?;
+    if found {
+        Ok(command)
+    } else {
+        Err("is not an option; see hythe serve --help".into())
+    }
+}
+
+/// The command with the default set in its subcommands and those below them,
+/// and whether any has the flag.
+fn set_below(
+    mut command: Command,
+    long: &str,
+    values: &[String],
+) -> Result<(Command, bool), String> {
+    let mut found = false;
+    let names: Vec<String> = command
         .get_subcommands()
-        .filter_map(|inner| {
-            let flag = inner
-                .get_arguments()
-                .find(|flag| flag.get_long() == Some(long))?;
-            Some(
-                check(inner, flag, values)
-                    .map(|()| (inner.get_name().into(), flag.get_id().clone())),
-            )
-        })
-        .collect::<Result<_, _>>()?;
-    if flags.is_empty() {
-        return Err("is not an option; see hythe serve --help".into());
+        .map(|inner| inner.get_name().to_owned())
+        .collect();
+    for name in names {
+        let Some(inner) = command.find_subcommand(&name) else {
+            continue;
+        };
+        let (mut inner, below) = set_below(inner.clone(), long, values)?;
+        let flag = inner
+            .get_arguments()
+            .find(|flag| flag.get_long() == Some(long));
+        if let Some(flag) = flag {
+            check(&inner, flag, values)?;
+            let id = flag.get_id().clone();
+            inner = inner.mut_arg(id, |flag| {
+                flag.default_values(values.to_vec()).required(false)
+            });
+            found = true;
+        }
+        found |= below;
+        command = command.mut_subcommand(name, |_| inner);
     }
-    for (inner, id) in flags {
-        command = command.mut_subcommand(inner, |inner| {
-            inner.mut_arg(id, |flag| flag.default_values(values.to_vec()))
-        });
-    }
-    Ok(command)
+    Ok((command, found))
 }
 
 /// Whether a flag takes these values: a default is trusted by the parser, who

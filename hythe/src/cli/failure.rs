@@ -16,6 +16,8 @@ pub enum Exit {
     NotFound = 3,
     /// It is there, but not for us.
     NotAllowed = 4,
+    /// By Ctrl-C.
+    Interrupted = 130,
 }
 
 impl Exit {

@@ -8,8 +8,12 @@ mod announce;
 mod config;
 mod failure;
 mod logging;
+mod people;
+mod quantity;
+mod secret;
 mod serve;
 mod sockopts;
+mod user;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,6 +43,7 @@ struct Cli {
 enum Command {
     Serve(Box<serve::Args>),
     Sockopts(sockopts::Args),
+    User(user::Args),
 }
 
 /// Parses and runs a command line; says on standard error what went wrong.
@@ -47,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = parse(&arguments).and_then(|cli| match cli.command {
         Command::Serve(args) => serve::run(*args),
         Command::Sockopts(args) => sockopts::run(&args),
+        Command::User(args) => user::run(args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,7 +77,10 @@ mod tests {
 
     #[test]
     fn every_long_flag_has_its_variable() {
-        let command = Cli::command();
+        check_variables(&Cli::command());
+    }
+
+    fn check_variables(command: &clap::Command) {
         for subcommand in command.get_subcommands() {
             for argument in subcommand.get_arguments() {
                 let Some(long) = argument.get_long() else {
@@ -86,6 +95,7 @@ mod tests {
                     .map(|name| name.to_string_lossy().into_owned());
                 assert_eq!(actual, Some(variable));
             }
+            check_variables(subcommand);
         }
     }
 }

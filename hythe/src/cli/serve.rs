@@ -1,5 +1,6 @@
 //! `hythe serve`: shares a folder, or one file.
 
+use std::ffi::OsString;
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::net::UnixStream;
@@ -19,11 +20,13 @@ use signal_hook::low_level::pipe;
 use super::announce::{Listening, announce};
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
-use crate::accounts::Gate;
+use super::people::People;
+use super::quantity::{parse_size, parse_span};
+use crate::accounts::{Books, Gate};
 use crate::serve::ftp::{Ftp, FtpConfig};
 use crate::serve::gopher::Gopher;
 use crate::serve::http::{Http, HttpConfig};
-use crate::share::{Access, Durability, Rules, Share, UPLOAD_EXPIRY};
+use crate::share::{Access, Durability, Rules, Share};
 
 /// Share a folder, or one file, over HTTP, FTP and Gopher at once
 ///
@@ -87,9 +90,47 @@ pub(super) struct Args {
         long,
         env = "HYTHE_ALLOW",
         default_value = "read",
-        help_heading = "What to show"
+        help_heading = "Who may come in"
     )]
     allow: Allow,
+
+    /// An account for this run, with the role read, upload, write or admin
+    /// [default role: write]; may be repeated
+    ///
+    /// Others on this machine can see the arguments of programs:
+    /// NAME:@FILE[:ROLE] reads the password from a file, without the newline at
+    /// its end. What follows the last colon is the role if it is the name of
+    /// one, and else belongs to the password; a password that ends like that
+    /// needs its role behind it.
+    #[arg(
+        long,
+        env = "HYTHE_USER",
+        hide_env_values = true,
+        hide_default_value = true,
+        value_name = "NAME:PASSWORD[:ROLE]",
+        help_heading = "Who may come in"
+    )]
+    user: Vec<OsString>,
+
+    /// The file that accounts are kept in, made when missing; see `hythe user`
+    #[arg(
+        long,
+        env = "HYTHE_ACCOUNTS",
+        value_name = "FILE",
+        help_heading = "Who may come in"
+    )]
+    accounts: Option<PathBuf>,
+
+    /// What those may do who make an account for themselves, if they can; needs
+    /// --accounts
+    #[arg(
+        long,
+        env = "HYTHE_REGISTER",
+        default_value = "none",
+        value_name = "ROLE",
+        help_heading = "Who may come in"
+    )]
+    register: Allow,
 
     /// What is written to the disk at once, to survive a power cut
     #[arg(
@@ -107,10 +148,10 @@ pub(super) struct Args {
           help_heading = "What to take in")]
     max_upload: Option<u64>,
 
-    /// How long an unfinished upload is kept to be continued
-    #[arg(long, env = "HYTHE_UPLOAD_EXPIRY", default_value_t = UPLOAD_EXPIRY.as_secs(),
-          value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MAX_EXPIRY),
-          help_heading = "What to take in")]
+    /// How long an unfinished upload is kept to be continued: seconds, or with
+    /// m, h or d
+    #[arg(long, env = "HYTHE_UPLOAD_EXPIRY", default_value = "7d", value_name = "TIME",
+          value_parser = parse_span, help_heading = "What to take in")]
     upload_expiry: u64,
 
     /// Show a folder's index.html in place of the folder
@@ -201,7 +242,7 @@ impl FromStr for Listen {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Allow {
     /// Nothing
     None,
@@ -270,25 +311,6 @@ enum MuxName {
     EpollEdge,
 }
 
-/// The longest that an unfinished upload is kept, in seconds: a century.
-const MAX_EXPIRY: u64 = 100 * 366 * 24 * 60 * 60;
-
-/// `1500`, `64K`, `10G`: powers of 1024.
-fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => Some(0),
-        "K" | "KB" | "KIB" => Some(10),
-        "M" | "MB" | "MIB" => Some(20),
-        "G" | "GB" | "GIB" => Some(30),
-        "T" | "TB" | "TIB" => Some(40),
-        _ => None,
-    };
-    let size = digits.parse::<u64>().ok().zip(unit);
-    size.and_then(|(number, unit)| number.checked_mul(1 << unit))
-        .ok_or_else(|| "give a size in bytes, or with K, M, G or T: 500M, 10G".into())
-}
-
 fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let parsed = text.split_once('-').and_then(|(from, to)| {
         let (from, to) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
@@ -355,12 +377,42 @@ impl Args {
             };
             Failure::new(Exit::of(&error), text)
         })?;
-        let share = share.with_rules(self.rules());
+        if share.is_one_file() && self.allow > Allow::Read {
+            let text = "nothing can be put beside a single file; share its folder, \
+                        or leave out --allow";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        let accounts = self.people().accounts()?;
+        let share = match &accounts {
+            Some(accounts) => {
+                let ledger = Arc::new(Books::new(accounts.clone(), share.clone()));
+                let rules = self.rules();
+                share.with_rules(Rules { ledger, ..rules })
+            }
+            None => share.with_rules(self.rules()),
+        };
         if let Err(error) = share.sweep() {
             tracing::warn!(%error, "cannot remove what interrupted uploads have left behind");
         }
-        let strangers = self.allow.access();
-        Ok(Gate::new(share, strangers))
+        let gate = Gate::new(share, self.allow.access());
+        Ok(match accounts {
+            Some(accounts) => {
+                if self.model == ModelName::Forks {
+                    accounts.before_forks();
+                }
+                gate.with_accounts(accounts, self.register.access())
+            }
+            None => gate,
+        })
+    }
+
+    fn people(&self) -> People<'_> {
+        People {
+            users: &self.user,
+            file: self.accounts.as_deref(),
+            register: self.register.access(),
+            shared: &self.path,
+        }
     }
 
     fn rules(&self) -> Rules {
@@ -481,7 +533,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .map(|(protocol, address)| Listening { protocol, address })
         .collect();
     announce(&listening, args.allow.access(), args.log);
-    server.serve().map_err(failed)
+    let served = server.serve().map_err(failed);
+    if let Some(accounts) = gate.accounts() {
+        // A thread of the pool may hold them until the program has ended.
+        accounts.remove_temporary();
+    }
+    served
 }
 
 /// What becomes readable at the first SIGINT or SIGTERM, which lets running
@@ -514,29 +571,6 @@ mod tests {
         assert_eq!("[::1]:80".parse(), Ok(at(Some("[::1]"), 80)));
         for wrong in ["", "on", "65536", "-1", ":80", "localhost", "localhost:"] {
             assert!(wrong.parse::<Listen>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_bytes_or_powers_of_1024() {
-        for (text, size) in [
-            ("0", Some(0)),
-            ("1500", Some(1500)),
-            ("64K", Some(64 << 10)),
-            ("64k", Some(64 << 10)),
-            ("10GiB", Some(10 << 30)),
-            ("16777215T", Some(16_777_215 << 40)),
-            ("16777216T", None),
-            ("18446744073709551615", Some(u64::MAX)),
-            ("18446744073709551616", None),
-            ("", None),
-            ("K", None),
-            ("-1", None),
-            ("1.5G", None),
-            ("1 G", None),
-            ("1P", None),
-        ] {
-            assert_eq!(parse_size(text).ok(), size, "{text}");
         }
     }
 

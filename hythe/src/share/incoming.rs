@@ -204,11 +204,13 @@ impl Allowance {
         if self.max.is_some_and(|max| end > max) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let limit = match &view.visitor.account {
-            None => None,
-            Some(account) => view.share.rules.ledger.room(account)?,
-        };
-        let limit = limit.map_or(u64::MAX, |room| room.saturating_add(self.replaced));
+        let mut limit = self.limit(view)?;
+        if let Some(account) = &view.visitor.account
+            && end > limit
+            && view.share.rules.ledger.recount(account)?
+        {
+            limit = self.limit(view)?;
+        }
         if end > limit {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
@@ -218,6 +220,17 @@ impl Allowance {
             .flatten()
             .fold(ahead.min(limit), u64::min);
         Ok(())
+    }
+}
+
+impl Allowance {
+    /// How long the file may become by what the visitor may store.
+    fn limit(&self, view: &View) -> io::Result<u64> {
+        let room = match &view.visitor.account {
+            None => None,
+            Some(account) => view.share.rules.ledger.room(account)?,
+        };
+        Ok(room.map_or(u64::MAX, |room| room.saturating_add(self.replaced)))
     }
 }
 

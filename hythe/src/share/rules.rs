@@ -58,6 +58,16 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// The database's.
     fn room(&self, account: &str) -> io::Result<Option<u64>>;
 
+    /// Looks whether there is more room than that, because files have gone
+    /// without our doing. Whether it has looked: it costs something, and isn't
+    /// done for everybody who asks.
+    ///
+    /// # Errors
+    /// The database's.
+    fn recount(&self, _account: &str) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// A file of `bytes` is about to appear at `path`, in place of whatever is
     /// there. This is the decision, made at once for all who ask at one time.
     ///

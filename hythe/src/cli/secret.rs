@@ -1,0 +1,116 @@
+//! Passwords that are typed, or come from another program.
+
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
+
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
+};
+
+use super::failure::{Exit, Failure, cause};
+use super::people::without_newline;
+use crate::accounts::PASSWORD_LIMIT;
+
+/// The variable that holds a password.
+const VARIABLE: &str = "HYTHE_PASSWORD";
+
+/// A new password: from `HYTHE_PASSWORD`, else from the person at the terminal,
+/// who types it twice, else from whoever writes to standard input.
+pub(super) fn new_password(name: &str) -> Result<Vec<u8>, Failure> {
+    if let Some(password) = std::env::var_os(VARIABLE) {
+        return Ok(password.into_vec());
+    }
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
+        _ => Failure::new(
+            Exit::of(&error),
+            format!("cannot read the password: {}", cause(&error)),
+        ),
+    };
+    if !io::stdin().is_terminal() {
+        return piped().map_err(failed);
+    }
+    let first = ask(&format!("New password for {name}: ")).map_err(failed)?;
+    let second = ask("Once more: ").map_err(failed)?;
+    if first != second {
+        let text = "the two passwords differ; try again";
+        return Err(Failure::new(Exit::Other, text));
+    }
+    Ok(first)
+}
+
+/// All of standard input. Who writes more than a password has made a mistake,
+/// and is told that it is too long.
+fn piped() -> io::Result<Vec<u8>> {
+    let mut password = Vec::new();
+    let most = PASSWORD_LIMIT as u64 + 3;
+    io::stdin().lock().take(most).read_to_end(&mut password)?;
+    Ok(without_newline(password))
+}
+
+/// Asks at the terminal, which shows nothing of what is typed.
+fn ask(question: &str) -> io::Result<Vec<u8>> {
+    let _quiet = Quiet::begin()?;
+    write!(io::stderr(), "{question}").ok();
+    let typed = typed();
+    writeln!(io::stderr()).ok();
+    typed
+}
+
+/// Reads keys up to the end of the line. The terminal hands them over one at a
+/// time, Ctrl-C as well: a signal would end us and leave it silent.
+fn typed() -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    for key in io::stdin().lock().bytes() {
+        match key? {
+            b'\n' | b'\r' => return Ok(line),
+            0x03 => return Err(io::ErrorKind::Interrupted.into()),
+            0x04 if line.is_empty() => break,
+            0x08 | 0x7f => remove_letter(&mut line),
+            0x15 => line.clear(),
+            byte => line.push(byte),
+        }
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// Removes the last letter, with all its bytes in UTF-8.
+fn remove_letter(line: &mut Vec<u8>) {
+    while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+}
+
+/// A terminal that is as it was when this is dropped.
+struct Quiet(Termios);
+
+impl Quiet {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut quiet = before.clone();
+        quiet.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        quiet.special_codes[SpecialCodeIndex::VMIN] = 1;
+        quiet.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(io::stdin(), OptionalActions::Flush, &quiet)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_is_removed_whole() {
+        let mut line = "a中".as_bytes().to_vec();
+        remove_letter(&mut line);
+        assert_eq!(line, b"a");
+        remove_letter(&mut line);
+        remove_letter(&mut line);
+        assert_eq!(line, b"");
+    }
+}
