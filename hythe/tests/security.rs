@@ -730,6 +730,7 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
     let file = world.root().join("hythe.toml");
     let name = file.to_str().unwrap();
     let missing = format!("{name}.missing");
+    let no_database = format!("{}/0.toml", world.root().display());
     let texts = [
         "allow = 'writer'",
         "allow = 'uploads'",
@@ -737,7 +738,11 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
         "allow = false",
         "allow = ",
         "alow = 'none'",
-        "allow = 'none'\nuser = 'a:b'",
+        "allow = 'none'\nuser = 'a'",
+        "user = ['a:b', 'A:c']",
+        "user = 'a:@missing'",
+        "register = 'read'",
+        "register = 'admin'",
         "[serve]\nallow = 'none'",
         "\0",
         "{",
@@ -755,8 +760,18 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
         &["--allow", "uploads"],
         &["--allow", ""],
         &["--allow"],
-        &["--user", "a:b"],
+        &["--user", "a"],
+        &["--user", "a:"],
+        &["--user", ":b"],
+        &["--user", "a:@missing:read"],
+        &["--user", "anonymous:b"],
+        &["--user", "a:b", "--user", "A:c"],
+        // In the share, or nowhere.
         &["--accounts", "x"],
+        &["--accounts", "/missing/x"],
+        &["--accounts", "/proc/version"],
+        &["--accounts", "/"],
+        &["--accounts", &no_database],
         &["--tls-self-signed"],
         &["--register", "read"],
         &["--config", &missing],
