@@ -168,7 +168,7 @@ const ZH: &[(&str, &str)] = &[
     ("It is not what you expected.", "内容与预期不符。"),
     ("There is no file in the form.", "没有选择文件。"),
     ("The file is too large.", "文件过大。"),
-    ("This is more than may be uploaded here.", "超出此处允许上传的大小。"),
+    ("files of more than {size} are not taken here", "此处不接受大于 {size} 的文件"),
     ("The form is too long.", "表单过长。"),
     ("The disk is full.", "磁盘已满。"),
     ("The server's disk is full.", "服务器磁盘已满。"),

@@ -44,7 +44,7 @@ pub(super) fn href(base: &str, folder: &RelPath, entry: &Entry) -> Option<String
 }
 
 /// A number of bytes with three or four digits, in powers of 1024: `1.2 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

@@ -46,7 +46,7 @@ test(async () => {
   // Too large: said until dismissed, and nothing is there.
   randomFile(join(own, "large.bin"), 33 * MIB);
   await choose(page, "Upload files", join(own, "large.bin"));
-  await line(page, "large.bin").getByText(/more than may be uploaded/).waitFor();
+  await line(page, "large.bin").getByText("Files of more than 32.0 MiB are not taken here").waitFor();
   await page.getByRole("button", { name: "Clear the list" }).click();
   assert.ok(await line(page, "large.bin").isVisible(), "what failed stays in the list");
   await page.getByRole("button", { name: "Cancel: large.bin" }).click();

@@ -17,6 +17,7 @@ use super::reply::{Body, Reply};
 use super::visit::Visit;
 use super::{own, tus};
 use crate::share::{Access, Kind, Lacks, RelPath};
+use crate::web::size;
 
 /// Decides on a request by its head.
 pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
@@ -109,6 +110,17 @@ pub(super) fn refused(site: &Site, ask: &Ask, visit: &Visit, error: &io::Error) 
     }
 }
 
+/// How large a file may be, said of one that is larger.
+pub(super) fn too_large(visit: &Visit, ask: &Ask) -> String {
+    match visit.view.share().rules().max_upload {
+        Some(most) => {
+            let text = ask.lang.say("files of more than {size} are not taken here");
+            text.replace("{size}", &size(most))
+        }
+        None => "the file is too large".to_owned(),
+    }
+}
+
 /// The status of an error, and what to say of it.
 pub(super) fn meaning(visit: &Visit, ask: &Ask, error: &io::Error) -> (u16, String) {
     use io::ErrorKind as Is;
@@ -123,13 +135,7 @@ pub(super) fn meaning(visit: &Visit, ask: &Ask, error: &io::Error) -> (u16, Stri
         Is::DirectoryNotEmpty => (409, "the folder is not empty"),
         Is::QuotaExceeded => (507, "your quota does not leave room for it"),
         Is::StorageFull => (507, "the server's disk is full"),
-        Is::FileTooLarge => match visit.view.share().rules().max_upload {
-            Some(most) => {
-                let text = format!("files of more than {most} bytes are not taken here");
-                return (413, text);
-            }
-            None => (413, "the file is too large"),
-        },
+        Is::FileTooLarge => return (413, too_large(visit, ask)),
         Is::ReadOnlyFilesystem => (403, "the server's disk can't be written to"),
         Is::Unsupported => (
             403,

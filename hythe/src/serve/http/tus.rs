@@ -20,7 +20,7 @@ use hythe_wire::http::tus::{
 use hythe_wire::http::{Error, Method};
 
 use super::Site;
-use super::answer::is_shortage;
+use super::answer::{is_shortage, too_large};
 use super::ask::Ask;
 use super::intake::{Answer, Intake, has_media_type};
 use super::reply::{Body, Reply};
@@ -404,7 +404,7 @@ impl Talk {
             Is::AlreadyExists => (412, "there is a file of this name already"),
             Is::IsADirectory => (409, "there is a folder of this name"),
             Is::NotADirectory => (409, "a file is where a folder would have to be"),
-            Is::FileTooLarge => (413, "this is more than may be uploaded here"),
+            Is::FileTooLarge => return self.refuse(413, &too_large(&self.visit, &self.ask)),
             Is::QuotaExceeded => (507, "this is more than your quota has room for"),
             Is::StorageFull => (507, "the disk is full"),
             Is::ReadOnlyFilesystem => (403, "the disk can only be read"),

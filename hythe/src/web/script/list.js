@@ -394,7 +394,10 @@ function openMenu(opener, item, at) {
   opener.setAttribute("aria-expanded", "true");
   menu.firstChild.focus();
   addEventListener("pointerdown", outside, true);
-  addEventListener("scroll", gone, true);
+  // Not for what was scrolled before: that is told in the next frame.
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    if (menu.isConnected) addEventListener("scroll", gone, true);
+  }));
 }
 
 /** How many rows get their menu button at once. A folder may have 100,000 of them,

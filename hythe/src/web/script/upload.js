@@ -558,7 +558,7 @@ function pace(done) {
 }
 
 function drawNow() {
-  const counted = queue.filter((upload) => upload.state !== "skipped");
+  const counted = queue.filter((upload) => !["skipped", "failed"].includes(upload.state));
   const size = counted.reduce((sum, upload) => sum + upload.file.size, 0);
   const done = counted.reduce((sum, upload) => sum + arrived(upload), 0);
   const ready = counted.filter((upload) => upload.state === "done").length;
@@ -571,7 +571,7 @@ function drawNow() {
   title.textContent = active ? say("Uploading: {} of {}", ready, counted.length)
     : failed ? say("{} could not be uploaded", files(failed))
     : queue.length ? say("Uploaded: {}", files(ready)) : say("Unfinished uploads");
-  total.hidden = !queue.length;
+  total.hidden = !counted.length;
   total.value = size ? done / size : (active ? 0 : 1);
   const parts = [say("{} of {}", bytes(done), bytes(size))];
   const retrying = queue.find((upload) => upload.state === "retrying");
@@ -581,8 +581,9 @@ function drawNow() {
     parts.push(`${bytes(speed)}/s`);
     parts.push(say("{} left", span((size - done) / speed)));
   }
+  if (active && failed) parts.push(say("{} could not be uploaded", files(failed)));
   figures.textContent = parts.join(" · ");
-  figures.hidden = !queue.length;
+  figures.hidden = !counted.length;
   pausing.textContent = allPaused ? say("Go on") : say("Pause all");
   pausing.hidden = cancelling.hidden = !active;
   clearing.hidden = !queue.some((upload) => ["done", "skipped"].includes(upload.state));
