@@ -31,3 +31,18 @@ fn uploads_are_queued_paused_refused_and_asked_about() {
 fn a_folder_is_put_in_order_searched_and_looked_at() {
     play("folder.mjs");
 }
+
+#[test]
+fn people_have_accounts_homes_quotas_links_and_their_language() {
+    play("people.mjs");
+}
+
+#[test]
+fn uploads_go_on_after_the_server_was_killed_and_after_a_reload() {
+    play("resume.mjs");
+}
+
+#[test]
+fn all_that_matters_works_without_script() {
+    play("plain.mjs");
+}

@@ -314,3 +314,16 @@ fn four_parallel_uploads_are_killed_and_joined() {
     let quay = Quay::new(&["--allow", "upload"], None);
     client_killed(&quay, Client::Js { parallel: 4 });
 }
+
+/// With an account, by Basic: what was begun is its owner's alone.
+#[test]
+fn clients_with_an_account_go_on_after_the_server_was_killed() {
+    let options = ["--allow", "none", "--user", "mate:hook and line:upload"];
+    let basic = "Basic bWF0ZTpob29rIGFuZCBsaW5l";
+    for client in [
+        Client::Tuspy { checksum: false },
+        Client::Js { parallel: 1 },
+    ] {
+        server_killed(&Quay::new(&options, Some(basic)), client);
+    }
+}
