@@ -24,6 +24,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::serve::log::ACCESS;
+use crate::share::AUDIT;
 
 /// What the log looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -94,7 +95,11 @@ where
         } else {
             writer.write_str(word)?;
         }
-        let named = event.metadata().target() != ACCESS;
+        let target = event.metadata().target();
+        if target == AUDIT {
+            writer.write_str(" audit")?;
+        }
+        let named = target != ACCESS && target != AUDIT;
         event.record(&mut Fields {
             writer: writer.by_ref(),
             named,
@@ -104,21 +109,27 @@ where
 }
 
 /// Writes what an event holds, each after a space. The fields of the access
-/// log are always the same and need no names.
+/// log and the audit log are always the same and need no names.
 struct Fields<'a> {
     writer: Writer<'a>,
     named: bool,
 }
 
 impl Fields<'_> {
-    fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+    fn write(&mut self, field: &Field, value: &dyn fmt::Display) {
+        let value = value.to_string();
+        // Only the last one can be: a detail where there is none.
+        if value.is_empty() {
+            return;
+        }
         // Writing into memory does not fail.
         self.writer.write_char(' ').ok();
         if self.named && field.name() != "message" {
             write!(self.writer, "{}=", field.name()).ok();
         }
-        // Of the peer's words only the target can have spaces in it.
-        let quoted = field.name() == "target" && value.to_string().contains([' ', '"']);
+        // What peers choose can have spaces in it.
+        let quoted = matches!(field.name(), "target" | "account" | "path" | "detail")
+            && value.contains([' ', '"']);
         if quoted {
             write!(Printable(&mut self.writer), "\"{value}\"").ok();
         } else {
@@ -129,11 +140,11 @@ impl Fields<'_> {
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, format_args!("{value}"));
+        self.write(field, &value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, format_args!("{value:?}"));
+        self.write(field, &format_args!("{value:?}"));
     }
 }
 

@@ -162,10 +162,14 @@ pub const AUDIT: &str = "audit";
 /// Writes a line of the audit log to the log of the program. `what` and
 /// `detail` are without control characters.
 pub fn write_audit(visitor: &Visitor, act: &str, what: &str, detail: &str) {
+    let peer: &dyn fmt::Display = match &visitor.address {
+        Some(address) => address,
+        None => &"-",
+    };
     tracing::info!(
         target: AUDIT,
         protocol = visitor.protocol,
-        peer = visitor.address.as_ref().map(tracing::field::display),
+        peer = %peer,
         account = visitor.account.as_deref().unwrap_or("-"),
         act,
         path = what,
