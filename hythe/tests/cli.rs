@@ -838,6 +838,21 @@ fn json_log_lines_are_json_whatever_is_asked_for() {
 }
 
 #[test]
+fn what_is_written_stands_in_the_log_as_an_audit_line() {
+    let share = share_of(&[]);
+    let server = Served::start(share.path(), &["--allow", "write", "--log", "text"]);
+    let request = b"PUT /a%20b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+    exchange(server.address("http"), request);
+    let log = server.stop();
+    let line = log
+        .lines()
+        .find(|line| line.contains(" audit "))
+        .unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains(" audit http 127.0.0.1:"), "{line}");
+    assert!(line.ends_with(" - create \"/a b\""), "{line}");
+}
+
+#[test]
 fn no_log_is_no_word() {
     let share = share_of(&[]);
     let server = Served::start(share.path(), &["--log", "off"]);
