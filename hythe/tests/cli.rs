@@ -841,7 +841,8 @@ fn json_log_lines_are_json_whatever_is_asked_for() {
 fn what_is_written_stands_in_the_log_as_an_audit_line() {
     let share = share_of(&[]);
     let server = Served::start(share.path(), &["--allow", "write", "--log", "text"]);
-    let request = b"PUT /a%20b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+    let request =
+        b"PUT /a%20b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
     exchange(server.address("http"), request);
     let log = server.stop();
     let line = log
