@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 pub mod accounts;
 pub mod cli;
+mod quantity;
 pub mod serve;
 pub mod share;
 pub mod web;

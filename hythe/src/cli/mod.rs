@@ -9,7 +9,6 @@ mod config;
 mod failure;
 mod logging;
 mod people;
-mod quantity;
 mod secret;
 mod serve;
 mod sockopts;

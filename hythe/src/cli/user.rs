@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure, cause};
 use super::people::open;
-use super::quantity::{parse_size, show_size};
 use super::secret::new_password;
 use crate::accounts::{Account, Accounts, AuditLine, Refused};
+use crate::quantity;
 use crate::share::{Access, RelPath, Visitor};
 
 /// Add, change, list and remove the accounts of a server
@@ -163,7 +163,7 @@ fn parse_quota(text: &str) -> Result<Quota, String> {
     if text == "none" {
         return Ok(Quota(None));
     }
-    parse_size(text)
+    quantity::parse_size(text)
         .map(|size| Quota(Some(size)))
         .map_err(|why| format!("{why}, or `none`"))
 }
@@ -318,8 +318,8 @@ fn list(args: &List) -> Result<(), Failure> {
         [
             row.name.to_owned(),
             row.role.to_owned(),
-            show_size(row.used),
-            row.quota.map_or_else(|| "none".into(), show_size),
+            quantity::size(row.used),
+            row.quota.map_or_else(|| "none".into(), quantity::size),
             day(row.created),
             row.seen.map_or_else(|| "never".into(), minute),
             row.home.clone(),

@@ -2,9 +2,10 @@
 
 use askama::Template;
 
+use super::Setting;
 use super::frame::{Bottom, Top};
 use super::own::{moment, rendered, top, way};
-use super::{Setting, text};
+use crate::quantity;
 use crate::share::Access;
 
 /// An account, as its owner sees it. Times are in seconds since 1970.
@@ -31,13 +32,13 @@ pub struct AccountShown<'a> {
 impl AccountShown<'_> {
     /// `1.2 MiB of 10.0 GiB`, or without the second where there is no quota.
     pub(super) fn room(&self, setting: &Setting) -> String {
-        let used = text::size(self.used);
+        let used = quantity::size(self.used);
         match self.quota {
             Some(quota) => setting
                 .lang
                 .say("{used} of {quota}")
                 .replace("{used}", &used)
-                .replace("{quota}", &text::size(quota)),
+                .replace("{quota}", &quantity::size(quota)),
             None => used,
         }
     }

@@ -1,6 +1,7 @@
 //! Share links: the list of one's own, a new one, and what strangers see who
 //! follow one.
 
+use crate::quantity;
 use askama::Template;
 
 use super::frame::{Bottom, Top};
@@ -100,7 +101,7 @@ pub fn link_file_page(
     let page = LinkFile {
         top: top(setting, &name, &[]),
         setting,
-        size: text::size(size),
+        size: quantity::size(size),
         href,
         left,
     };

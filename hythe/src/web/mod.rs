@@ -40,7 +40,6 @@ pub use page::{FolderPage, SearchPage};
 pub use query::{FolderQuery, Format};
 pub use setting::{Setting, nonce};
 pub use sign::{SignForm, sign_in_page, sign_up_page};
-pub(crate) use text::size;
 pub use users::{remove_page, users_page};
 
 use frame::{Bottom, Crumb, Top};

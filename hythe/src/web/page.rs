@@ -7,6 +7,7 @@ use askama::Template;
 use super::query::SORTS;
 use super::stream::{Layout, Streamed};
 use super::{Bottom, Crumb, Lang, Setting, Top, text};
+use crate::quantity;
 use crate::share::{By, Entry, Hit, Order, Pieces, RelPath, Search, SearchLimits, View};
 
 /// A folder's page in HTML.
@@ -233,7 +234,7 @@ impl Tally {
         }
         if self.files > 0 {
             parts.push(text::files(lang, self.files));
-            parts.push(text::size(self.bytes));
+            parts.push(quantity::size(self.bytes));
         }
         (!parts.is_empty()).then(|| parts.join(lang.comma()))
     }
@@ -393,7 +394,7 @@ impl Row {
             folder: entry.meta.is_folder(),
             place: None,
             bytes: entry.meta.size,
-            size: text::size(entry.meta.size),
+            size: quantity::size(entry.meta.size),
             time: text::timestamp(entry.meta.modified).map(|time| Time {
                 exact: time.to_string(),
                 shown: time.strftime("%Y-%m-%d %H:%M").to_string(),

@@ -43,24 +43,6 @@ pub(super) fn href(base: &str, folder: &RelPath, entry: &Entry) -> Option<String
     Some(href)
 }
 
-/// A number of bytes with three or four digits, in powers of 1024: `1.2 MiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut unit = 1024_u128;
-    let mut index = 0;
-    // Rounded first and compared then, so that 1023.99 KiB is not 1024.0 KiB.
-    let tenths = |unit: u128| (u128::from(bytes) * 10 + unit / 2) / unit;
-    while tenths(unit) >= 10240 && index + 1 < UNITS.len() {
-        unit *= 1024;
-        index += 1;
-    }
-    let tenths = tenths(unit);
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[index])
-}
-
 /// A time in whole seconds; `None` for those beyond the year 9999, which file
 /// systems can hold and calendars cannot.
 pub(super) fn timestamp(modified: Modified) -> Option<Timestamp> {
@@ -106,22 +88,6 @@ mod tests {
         ];
         for (name, expected) in cases {
             assert_eq!(shown(name), *expected);
-        }
-    }
-
-    #[test]
-    fn sizes() {
-        for (bytes, expected) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_258_291, "1.2 MiB"),
-            (1_048_524, "1023.9 KiB"),
-            (1_048_525, "1.0 MiB"),
-            (1 << 40, "1.0 TiB"),
-            (u64::MAX, "16.0 EiB"),
-        ] {
-            assert_eq!(size(bytes), expected);
         }
     }
 

@@ -16,8 +16,8 @@ use super::origin::refuse_cross_site;
 use super::reply::{Body, Reply};
 use super::visit::Visit;
 use super::{own, tus};
+use crate::quantity::size;
 use crate::share::{Access, Kind, Lacks, RelPath};
-use crate::web::size;
 
 /// Decides on a request by its head.
 pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
@@ -25,6 +25,10 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
         Ok(visit) => visit,
         Err(refusal) => return refusal.into(),
     };
+    if !site.only_shows() {
+        // On whatever thread of the pool comes by when it is time.
+        site.gate.share().sweep_now_and_then();
+    }
     if !ask.method.is_safe()
         && let Some(refusal) = refuse_cross_site(ask, visit.by)
     {

@@ -217,7 +217,6 @@ impl View {
         } else {
             Role::Whole
         };
-        self.share.sweep_now_and_then();
         let (id, ..) = self.make_upload(creation, role, &[])?;
         Ok(id)
     }

@@ -7,6 +7,7 @@ use super::super::reply::Reply;
 use super::account::{Told, shown};
 use super::{Here, bytes, text, text_of_home, told_refused};
 use crate::accounts::{Account, Accounts, Refused};
+use crate::quantity::parse_size;
 use crate::share::{Access, RelPath};
 use crate::web::{remove_page, users_page};
 
@@ -138,29 +139,10 @@ fn home(form: &Form) -> Result<RelPath, Refused> {
 fn quota(form: &Form) -> Result<Option<u64>, Refused> {
     match &*text(form, "quota") {
         "" | "none" => Ok(None),
-        text => match size(text) {
-            Some(size) => Ok(Some(size)),
-            None => Err(Refused::Unfit("the quota is a size such as 500M or 10G")),
-        },
+        text => parse_size(text)
+            .map(Some)
+            .map_err(|_| Refused::Unfit("the quota is a size such as 500M or 10G")),
     }
-}
-
-/// `10G`, `1.5 GiB`, `500m` or `4096`: powers of 1024.
-fn size(text: &str) -> Option<u64> {
-    let digits = text.find(|letter: char| letter.is_ascii_alphabetic());
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let unit = unit.to_ascii_lowercase();
-    let unit = unit.trim_end_matches('b').trim_end_matches('i');
-    let power = ["", "k", "m", "g", "t", "p"]
-        .iter()
-        .position(|known| *known == unit)?;
-    let scale = 1024_u64.pow(u32::try_from(power).ok()?);
-    let number = number.trim();
-    let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
-    let part = part.get(..part.len().min(3))?;
-    let thousandths = part.parse::<u64>().ok()? * 10_u64.pow(3 - u32::try_from(part.len()).ok()?);
-    let whole = whole.parse::<u64>().ok()?.checked_mul(scale)?;
-    whole.checked_add(u64::try_from(u128::from(scale) * u128::from(thousandths) / 1000).ok()?)
 }
 
 fn done(here: &Here, accounts: &Accounts, action: &str) -> Reply {
@@ -183,32 +165,5 @@ fn failed(here: &Here, accounts: &Accounts, status: u16, typed: &str, wrong: &st
         page(here, accounts, status, typed, None, Some(wrong))
     } else {
         here.refuse(status, wrong)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes() {
-        for (text, expected) in [
-            ("0", Some(0)),
-            ("4096", Some(4096)),
-            ("10G", Some(10 << 30)),
-            ("1.5 GiB", Some(3 << 29)),
-            ("500m", Some(500 << 20)),
-            ("2 KB", Some(2048)),
-            ("1.", None),
-            ("", None),
-            ("-1", None),
-            ("G", None),
-            ("10X", None),
-            ("10 G B", None),
-            ("20000000P", None),
-            ("0.0000001G", Some(0)),
-        ] {
-            assert_eq!(size(text), expected, "{text}");
-        }
     }
 }
