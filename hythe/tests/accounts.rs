@@ -5,10 +5,14 @@
 mod database;
 #[path = "accounts/quota.rs"]
 mod quota;
+#[path = "accounts/served.rs"]
+mod served;
 #[path = "accounts/sessions.rs"]
 mod sessions;
 #[path = "accounts/sign.rs"]
 mod sign;
+#[path = "accounts/user.rs"]
+mod user;
 
 mod common;
 

@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use hythe::accounts::Books;
-use hythe::share::{Access, Act, Ledger as _, RelPath, Share, Visitor};
+use hythe::accounts::{Books, Gate};
+use hythe::share::{Access, Act, Existing, Intent, Ledger as _, RelPath, Rules, Share, Visitor};
 use tempfile::TempDir;
 
+use super::common::eventually;
 use super::{Town, from};
 
 fn path(text: impl AsRef<[u8]>) -> RelPath {
@@ -266,4 +267,60 @@ fn the_audit_log_does_not_grow_for_ever() {
         .query_row("SELECT count(*) FROM audit", [], |row| row.get(0))
         .unwrap();
     assert_eq!(count, hythe::accounts::AUDIT_LINES);
+}
+
+#[test]
+fn a_view_of_an_account_is_held_to_its_quota() {
+    let Market { town, root, books } = Market::new();
+    let rules = Rules {
+        ledger: Arc::new(books),
+        ..Rules::default()
+    };
+    let share = Share::open(root.path()).unwrap().with_rules(rules);
+    let gate = Gate::new(share, Access::None).with_accounts(town.accounts.clone(), Access::None);
+    let home = path("people/bob");
+    town.accounts
+        .set_home("bob", &home, &Visitor::LOCAL)
+        .unwrap();
+    let bob = town.accounts.account("bob").unwrap().unwrap();
+    let view = gate.view(&bob, "test", &from("192.0.2.1")).unwrap();
+    let put = |file: &str, bytes: u64| {
+        let intent = Intent {
+            existing: Existing::Replace,
+            length: None,
+            modified: None,
+        };
+        let mut incoming = view.receive(&path(file), intent)?;
+        incoming.write(&vec![0; usize::try_from(bytes).unwrap()])?;
+        incoming.finish().map(|_| ())
+    };
+    let kind = |result: io::Result<()>| result.unwrap_err().kind();
+    put("a", 60).unwrap();
+    assert_eq!(kind(put("b", 41)), io::ErrorKind::QuotaExceeded);
+    assert_eq!(town.accounts.usage("bob").unwrap(), 60);
+    let names = || {
+        fs::read_dir(root.path().join("people/bob"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(names(), 1);
+    // The operator makes room behind our back.
+    fs::remove_file(root.path().join("people/bob/a")).unwrap();
+    eventually("files to be counted again", || put("b", 100).is_ok());
+    view.rename(&path("b"), &path("c"), Existing::Keep).unwrap();
+    assert_eq!(kind(put("d", 1)), io::ErrorKind::QuotaExceeded);
+    view.remove_file(&path("c")).unwrap();
+    assert_eq!(town.accounts.usage("bob").unwrap(), 0);
+    let log = town.accounts.audit_log(3).unwrap();
+    let lines: Vec<_> = log.iter().map(|line| (&*line.act, &*line.path)).collect();
+    let expected = [
+        ("delete", "/people/bob/c"),
+        ("rename", "/people/bob/b"),
+        ("create", "/people/bob/b"),
+    ];
+    assert_eq!(lines, expected);
+    assert!(
+        log.iter()
+            .all(|line| line.account.as_deref() == Some("bob"))
+    );
 }

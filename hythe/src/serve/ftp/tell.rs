@@ -55,7 +55,10 @@ impl Session<'_> {
     /// has come.
     pub(super) fn status(&mut self, sent: Option<u64>) -> Result<Next, Error> {
         let user = match &self.login {
-            Login::In { user, .. } => [b"Logged in as ", &**user].concat(),
+            Login::In { user, view } => {
+                let role = format!(" ({})", view.access());
+                [b"Logged in as ", &**user, role.as_bytes()].concat()
+            }
             _ => b"Not logged in".to_vec(),
         };
         let kind = match self.kind {
