@@ -74,11 +74,11 @@ fn accounts_are_added_changed_listed_and_removed() {
     let table = run("list", &[], b"");
     let lines: Vec<&str> = table.lines().collect();
     assert!(
-        lines[0].starts_with("NAME  ROLE   USED  QUOTA   CREATED"),
+        lines[0].starts_with("NAME  ROLE   USED  QUOTA     CREATED"),
         "{table}"
     );
     assert!(
-        lines[2].starts_with("李雷  admin  0 B   10 GiB  20"),
+        lines[2].starts_with("李雷  admin  0 B   10.0 GiB  20"),
         "{table}"
     );
 
