@@ -59,10 +59,9 @@ pub fn remove_page(setting: &Setting, name: &str) -> String {
 {%- for user in users %}
 <li>
 <h2><bdi>{{ user.name }}</bdi></h2>
-<p class="facts">{{ setting.lang.say(user.role.as_str()) }} · <bdi>{{ user.home }}</bdi> · {{ user.room(setting) }} · {% match user.seen -%}
-{%- when Some(seen) %}{{ setting.lang.say("last signed in") }} {{ self::moment(seen) }}
-{%- when None %}{{ setting.lang.say("never signed in") }}
-{%- endmatch %}</p>
+<p class="facts">{{ setting.lang.say(user.role.as_str()) }} · <bdi>{{ user.home }}</bdi> · {{ user.room(setting) }}{% if let Some(seen) = user.seen %} · {{ setting.lang.say("last signed in") }} {{ self::moment(seen) }}
+{%- else if !user.temporary %} · {{ setting.lang.say("never signed in") }}
+{%- endif %}</p>
 {%- if let Some(quota) = user.quota %}
 <meter aria-label="{{ setting.lang.say("Stored") }}" min="0" max="{{ quota }}" high="{{ quota / 10 * 9 }}" optimum="0" value="{{ user.used }}"></meter>
 {%- endif %}

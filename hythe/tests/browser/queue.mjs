@@ -12,9 +12,10 @@ test(async () => {
   const share = folder();
   const own = folder();
   write(share, { "taken.txt": "old", "notes/a.txt": "a" });
+  for (let at = 1; at <= 20; at += 1) write(share, { [`tide ${at}.txt`]: "high" });
   write(own, { "taken.txt": "new", "plain.txt": "plain", "by keys.txt": "keys" });
   const server = await Server.start(share, ["--allow", "write", "--max-upload", "32M"]);
-  const page = await visitor({ expected: [412, 413] });
+  const page = await visitor({ away: true, expected: [412, 413] });
   await page.goto(server.url);
 
   // A file by the button; it appears in the list by itself.
@@ -71,8 +72,8 @@ test(async () => {
 
   // Paused, continued and cancelled, on a slow line.
   const slow = await page.context().newCDPSession(page);
-  const line_speed = (bytes) => slow.send("Network.emulateNetworkConditions", {
-    offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: bytes });
+  const line_speed = (bytes, offline = false) => slow.send("Network.emulateNetworkConditions", {
+    offline, latency: 0, downloadThroughput: -1, uploadThroughput: bytes });
   await slow.send("Network.enable");
   await line_speed(4 * MIB);
   randomFile(join(own, "slow.bin"), 16 * MIB);
@@ -91,6 +92,22 @@ test(async () => {
   assert.equal(await sha256(server.path("slow.bin")), await sha256(join(own, "slow.bin")));
   await eventually("no part is left", () => server.arrived() === 0);
   assert.ok(!existsSync(server.path("never.bin")));
+
+  // The list of uploads covers no row for good.
+  await page.getByRole("button", { name: "More for 船.txt" }).click();
+  await page.getByRole("menuitem", { name: "Download" }).waitFor();
+  await page.keyboard.press("Escape");
+
+  // The network is gone for a while.
+  await line_speed(4 * MIB);
+  randomFile(join(own, "far away.bin"), 8 * MIB);
+  await choose(page, "Upload files", join(own, "far away.bin"));
+  await eventually("some of it", () => server.arrived() > MIB);
+  await line_speed(-1, true);
+  await page.getByText(/no network/).waitFor();
+  await line_speed(-1);
+  await line(page, "far away.bin").getByText(/^Done/).waitFor();
+  assert.equal(await sha256(server.path("far away.bin")), await sha256(join(own, "far away.bin")));
 
   // By keys alone: from the top of the page to the button, and Enter.
   await page.goto(server.url);

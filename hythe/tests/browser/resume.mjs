@@ -17,8 +17,8 @@ test(async () => {
   const own = folder();
   const server = await Server.start(share, [
     "--accounts", join(own, "accounts.db"), "--register", "write"]);
-  const page = await visitor({ away: true, expected: [412] });
   // A small file may have arrived though the answer was lost: then its name is taken.
+  const page = await visitor({ away: true, expected: [412] });
   // What the page sends, by offset, to the upload it sends it to.
   const patches = [];
   page.on("request", (request) => {

@@ -527,6 +527,10 @@ panel.append(
   el("div", { class: "body" },
     el("p", { class: "choices" }, pausing, cancelling, clearing), unfinished, lines, left));
 
+new ResizeObserver(() => {
+  document.documentElement.style.setProperty("--queue", `${panel.offsetHeight}px`);
+}).observe(panel);
+
 // On a phone the panel would cover half of what there is to see.
 if (matchMedia("(max-width: 40rem)").matches) fold.click();
 
