@@ -196,6 +196,8 @@ function reason(status, text, type) {
   if (chinese && meaning && !/[\u4e00-\u9fff]/.test(words)) {
     return words ? `${meaning} (${words})` : meaning;
   }
+  // Other sentences follow.
+  if (words && !/[.!?。！？]$/.test(words)) words += chinese ? "。" : ".";
   return words || meaning || say("The server answered with status {}.", status);
 }
 
