@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use hythe::share::{
-    Access, Act, Durability, Existing, How, Intent, Lacks, Ledger, Modified, Order, RelPath, Rules,
-    Share, Stored, View, Visitor,
+    Access, Act, Durability, Existing, How, Intent, Lacks, Ledger, Modified, Order, Owned, RelPath,
+    Rules, Share, Stored, View, Visitor,
 };
 use tempfile::TempDir;
 
@@ -192,7 +192,7 @@ impl Ledger for Books {
         Ok(self.room_for(self.used()))
     }
 
-    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<()> {
+    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<Option<Owned>> {
         let mut stored = self.stored.lock().unwrap();
         let others: u64 = stored
             .iter()
@@ -203,7 +203,19 @@ impl Ledger for Books {
             return Err(ErrorKind::QuotaExceeded.into());
         }
         let account = visitor.account.as_deref().unwrap_or("-").to_owned();
-        stored.insert(path.clone(), (account, bytes));
+        let before = stored.insert(path.clone(), (account, bytes));
+        Ok(before.map(|(account, bytes)| Owned {
+            account: account.into(),
+            bytes,
+        }))
+    }
+
+    fn undo(&self, _visitor: &Visitor, path: &RelPath, before: Option<Owned>) -> io::Result<()> {
+        let mut stored = self.stored.lock().unwrap();
+        match before {
+            Some(before) => stored.insert(path.clone(), (before.account.into(), before.bytes)),
+            None => stored.remove(path),
+        };
         Ok(())
     }
 

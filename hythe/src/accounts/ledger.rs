@@ -5,11 +5,11 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Accounts;
 use super::people::size;
-use crate::share::{Access, Act, Ledger, RelPath, Share, Visitor, write_audit};
+use crate::share::{Access, Act, Ledger, Owned, RelPath, Share, Visitor, write_audit};
 
 /// How many lines of the audit log are kept: about 20 MB.
 pub const AUDIT_LINES: i64 = 100_000;
@@ -138,6 +138,29 @@ fn below(folder: &RelPath) -> (Vec<u8>, Vec<u8>) {
     )
 }
 
+/// Whose a file is.
+fn owned(db: &Connection, path: &RelPath) -> rusqlite::Result<Option<Owned>> {
+    db.prepare_cached("SELECT account, bytes FROM owned WHERE path = ?")?
+        .query_row([path.as_bytes()], owned_row)
+        .optional()
+}
+
+fn owned_row(row: &Row<'_>) -> rusqlite::Result<Owned> {
+    Ok(Owned {
+        account: row.get(0)?,
+        bytes: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+    })
+}
+
+fn own(db: &Connection, path: &RelPath, name: &str, bytes: u64) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO owned VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE
+         SET account = excluded.account, bytes = excluded.bytes",
+    )?
+    .execute(params![path.as_bytes(), name, size(bytes)])?;
+    Ok(())
+}
+
 fn disown(db: &Connection, path: &RelPath) -> rusqlite::Result<()> {
     if path.is_root() {
         db.execute("DELETE FROM owned", [])?;
@@ -177,28 +200,30 @@ impl Books {
         }
     }
 
-    /// Whether a file may be there, and if so, that it is.
-    fn try_to_store(&self, name: &str, path: &RelPath, bytes: u64) -> io::Result<bool> {
+    /// Whether a file may be there, and if so, that it is; then what was there
+    /// before.
+    fn try_to_store(
+        &self,
+        name: &str,
+        path: &RelPath,
+        bytes: u64,
+    ) -> io::Result<Option<Option<Owned>>> {
         let quota = self.accounts.quota(name)?;
         self.accounts.0.store.write(|db| {
-            let replaced = db
-                .prepare_cached("SELECT bytes FROM owned WHERE path = ? AND account = ?")?
-                .query_row(params![path.as_bytes(), name], |row| row.get::<_, i64>(0))
-                .optional()?;
-            let replaced = u64::try_from(replaced.unwrap_or_default()).unwrap_or_default();
+            let before = owned(db, path)?;
+            let replaced = match &before {
+                Some(before) if *before.account == *name => before.bytes,
+                _ => 0,
+            };
             let total = used(db, name)?
                 .saturating_sub(replaced)
                 .saturating_add(bytes);
             // Who has too much already may still replace it by less.
             if bytes > replaced && quota.is_some_and(|quota| total > quota) {
-                return Ok(false);
+                return Ok(None);
             }
-            db.prepare_cached(
-                "INSERT INTO owned VALUES (?, ?, ?) ON CONFLICT (path) DO UPDATE
-                 SET account = excluded.account, bytes = excluded.bytes",
-            )?
-            .execute(params![path.as_bytes(), name, size(bytes)])?;
-            Ok(true)
+            own(db, path, name, bytes)?;
+            Ok(Some(before))
         })
     }
 
@@ -279,21 +304,38 @@ impl Ledger for Books {
         self.look_again(account)
     }
 
-    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<()> {
+    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<Option<Owned>> {
         let Some(name) = visitor.account.as_deref() else {
             // What a visitor without an account leaves here is nobody's.
             return self.accounts.0.store.with(|db| {
-                db.prepare_cached("DELETE FROM owned WHERE path = ?")?
-                    .execute([path.as_bytes()])
-                    .map(|_| ())
+                db.prepare_cached("DELETE FROM owned WHERE path = ? RETURNING account, bytes")?
+                    .query_map([path.as_bytes()], owned_row)?
+                    .last()
+                    .transpose()
             });
         };
-        if self.try_to_store(name, path, bytes)?
-            || self.look_again(name)? && self.try_to_store(name, path, bytes)?
+        if let Some(before) = self.try_to_store(name, path, bytes)? {
+            return Ok(before);
+        }
+        if self.look_again(name)?
+            && let Some(before) = self.try_to_store(name, path, bytes)?
         {
-            return Ok(());
+            return Ok(before);
         }
         Err(io::ErrorKind::QuotaExceeded.into())
+    }
+
+    fn undo(&self, visitor: &Visitor, path: &RelPath, before: Option<Owned>) -> io::Result<()> {
+        self.accounts.0.store.write(|db| {
+            let now = owned(db, path)?.map(|now| now.account);
+            if now.as_deref() != visitor.account.as_deref() {
+                return Ok(());
+            }
+            match before {
+                Some(before) => own(db, path, &before.account, before.bytes),
+                None => disown(db, path),
+            }
+        })
     }
 
     fn moved(&self, from: &RelPath, to: &RelPath) -> io::Result<()> {

@@ -167,7 +167,7 @@ impl Writing {
         } else {
             self.view.audit(self.act, &self.spot.path, "");
         }
-        stored
+        stored.map(drop)
     }
 }
 

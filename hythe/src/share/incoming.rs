@@ -251,7 +251,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::share::{Ledger, NoBooks, Rules, Share, Visitor};
+    use crate::share::{Ledger, NoBooks, Owned, Rules, Share, Visitor};
 
     /// Room for 40 MiB, and how often it was asked for.
     #[derive(Debug, Default)]
@@ -263,7 +263,21 @@ mod tests {
             Ok(Some(40 * 1024 * 1024))
         }
 
-        fn stored(&self, _visitor: &Visitor, _path: &RelPath, _bytes: u64) -> io::Result<()> {
+        fn stored(
+            &self,
+            _visitor: &Visitor,
+            _path: &RelPath,
+            _bytes: u64,
+        ) -> io::Result<Option<Owned>> {
+            Ok(None)
+        }
+
+        fn undo(
+            &self,
+            _visitor: &Visitor,
+            _path: &RelPath,
+            _before: Option<Owned>,
+        ) -> io::Result<()> {
             Ok(())
         }
 

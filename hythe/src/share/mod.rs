@@ -53,7 +53,9 @@ pub use placing::{Existing, Stored};
 pub use resumable::{
     Appending, Check, Creation, FINISHED_KEPT, Notes, Progress, Role, UploadError, UploadId,
 };
-pub use rules::{AUDIT, Act, Durability, Ledger, NoBooks, Rules, UPLOAD_EXPIRY, write_audit};
+pub use rules::{
+    AUDIT, Act, Durability, Ledger, NoBooks, Owned, Rules, UPLOAD_EXPIRY, write_audit,
+};
 pub use search::{Hit, Search, SearchLimits};
 pub use walk::DEPTH_LIMIT;
 

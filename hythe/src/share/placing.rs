@@ -395,14 +395,11 @@ impl View {
                 // as somebody else.
                 fchmod(complete.file, Mode::from_raw_mode(old.mode & 0o777))?;
             }
-            ledger.stored(&self.visitor, &whole, bytes)?;
+            let before = ledger.stored(&self.visitor, &whole, bytes)?;
             let Err(errno) = put_here(spot, complete, there) else {
                 return Ok(there);
             };
-            booked(match there {
-                There::File(old) => ledger.stored(&self.visitor, &whole, old.size),
-                _ => ledger.removed(&whole),
-            });
+            booked(ledger.undo(&self.visitor, &whole, before));
             if errno != Errno::EXIST || existing != Existing::Replace {
                 return Err(errno.into());
             }

@@ -70,10 +70,19 @@ pub trait Ledger: fmt::Debug + Send + Sync {
 
     /// A file of `bytes` is about to appear at `path`, in place of whatever is
     /// there. This is the decision, made at once for all who ask at one time.
+    /// What the books said of this path before.
     ///
     /// # Errors
     /// `QuotaExceeded`; the database's.
-    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<()>;
+    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<Option<Owned>>;
+
+    /// The file that this visitor [stored](Self::stored) at `path` did not
+    /// appear after all: the books say again what they said before, unless
+    /// somebody else has stored something there since.
+    ///
+    /// # Errors
+    /// The database's.
+    fn undo(&self, visitor: &Visitor, path: &RelPath, before: Option<Owned>) -> io::Result<()>;
 
     /// What was at `from`, and below, is now at `to`, in place of whatever was
     /// there.
@@ -91,6 +100,15 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Writes a line of the audit log. Never fails: what it can't write down
     /// it says in the log of the program.
     fn audit(&self, visitor: &Visitor, act: Act, path: &RelPath, detail: &str);
+}
+
+/// What the books say of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Whose quota it counts against.
+    pub account: Box<str>,
+    /// How long it is.
+    pub bytes: u64,
 }
 
 /// What was done, for the audit log.
@@ -139,7 +157,16 @@ impl Ledger for NoBooks {
         Ok(None)
     }
 
-    fn stored(&self, _visitor: &Visitor, _path: &RelPath, _bytes: u64) -> io::Result<()> {
+    fn stored(
+        &self,
+        _visitor: &Visitor,
+        _path: &RelPath,
+        _bytes: u64,
+    ) -> io::Result<Option<Owned>> {
+        Ok(None)
+    }
+
+    fn undo(&self, _visitor: &Visitor, _path: &RelPath, _before: Option<Owned>) -> io::Result<()> {
         Ok(())
     }
 

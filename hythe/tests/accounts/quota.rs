@@ -48,7 +48,7 @@ impl Market {
     fn store(&self, name: &str, file: &str, bytes: u64) -> bool {
         let stored = self.books.stored(&visitor(name), &path(file), bytes);
         match stored {
-            Ok(()) => self.put(file, bytes),
+            Ok(_) => self.put(file, bytes),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded),
         }
         self.used("bob") + self.used("ann") == self.counted() && self.has(file, bytes)
@@ -113,6 +113,47 @@ fn what_someone_else_writes_over_is_theirs() {
     };
     market.books.stored(&stranger, &path("a"), 5).unwrap();
     assert_eq!((market.used("ann"), market.counted()), (0, 0));
+}
+
+#[test]
+fn what_did_not_appear_is_in_no_book() {
+    let market = Market::new();
+    assert!(market.store("bob", "a", 60));
+    let owner = |file: &str| -> Option<(String, u64)> {
+        let db = rusqlite::Connection::open(market.town.file()).unwrap();
+        let sql = "SELECT account, bytes FROM owned WHERE path = ?";
+        let row = db.query_row(sql, [file.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+        });
+        row.ok()
+    };
+    let stranger = Visitor {
+        account: None,
+        ..visitor("x")
+    };
+    // Over another's, over one's own, and over nothing.
+    for (who, file, bytes) in [
+        (visitor("ann"), "a", 70),
+        (visitor("bob"), "a", 1),
+        (stranger.clone(), "a", 5),
+        (visitor("bob"), "new", 40),
+        (stranger.clone(), "new", 5),
+    ] {
+        let was = owner(file);
+        let before = market.books.stored(&who, &path(file), bytes).unwrap();
+        let stored = who.account.as_deref().map(|name| (name.to_owned(), bytes));
+        assert_eq!(owner(file), stored);
+        market.books.undo(&who, &path(file), before).unwrap();
+        assert_eq!(owner(file), was, "{who:?} {file}");
+        assert_eq!((market.used("bob"), market.used("ann")), (60, 0));
+    }
+    // What somebody else has stored there since is theirs.
+    let (bob, ann) = (visitor("bob"), visitor("ann"));
+    let before = market.books.stored(&bob, &path("a"), 10).unwrap();
+    market.books.stored(&ann, &path("a"), 20).unwrap();
+    market.books.undo(&bob, &path("a"), before).unwrap();
+    assert_eq!(owner("a"), Some(("ann".to_owned(), 20)));
+    assert_eq!((market.used("bob"), market.counted()), (0, 20));
 }
 
 #[test]

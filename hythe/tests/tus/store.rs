@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use hythe::share::{
-    Access, Act, Check, Creation, Existing, Ledger, Notes, RelPath, Rules, Share, UploadError,
-    UploadId, View, Visitor,
+    Access, Act, Check, Creation, Existing, Ledger, Notes, Owned, RelPath, Rules, Share,
+    UploadError, UploadId, View, Visitor,
 };
 
 /// Books in which everybody has room for this much.
@@ -23,14 +23,18 @@ impl Ledger for Books {
         Ok(Some(self.room.load(Ordering::SeqCst)))
     }
 
-    fn stored(&self, _visitor: &Visitor, _path: &RelPath, bytes: u64) -> io::Result<()> {
+    fn stored(&self, _visitor: &Visitor, _path: &RelPath, bytes: u64) -> io::Result<Option<Owned>> {
         let take = |room: u64| room.checked_sub(bytes);
         let taken = self
             .room
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
         taken
-            .map(drop)
+            .map(|_| None)
             .map_err(|_| io::ErrorKind::QuotaExceeded.into())
+    }
+
+    fn undo(&self, _: &Visitor, _: &RelPath, _: Option<Owned>) -> io::Result<()> {
+        Ok(())
     }
 
     fn moved(&self, _from: &RelPath, _to: &RelPath) -> io::Result<()> {
