@@ -19,6 +19,7 @@ use hythe_net::Addr;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
+use super::ledger::{note, tell};
 use super::name::{PASSWORD_LIMIT, check_password};
 use super::password::WAIT;
 use super::throttle::{self, Begun};
@@ -138,6 +139,21 @@ impl Link {
         Base64UrlUnpadded::encode_string(&digest)
     }
 
+    /// What the audit log says of one that is made: never the secret.
+    fn detail(&self, id: i64) -> String {
+        let mut detail = format!("link {id}");
+        if let Some(expires) = self.expires {
+            detail.push_str(&format!(", for {} s", expires.saturating_sub(self.created)));
+        }
+        if let Some(downloads) = self.downloads {
+            detail.push_str(&format!(", {downloads} downloads"));
+        }
+        if self.has_password() {
+            detail.push_str(", with a password");
+        }
+        detail
+    }
+
     fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
         let path: Vec<u8> = row.get("path")?;
         let count = |name| -> rusqlite::Result<Option<u64>> {
@@ -162,7 +178,8 @@ impl Link {
 
 impl Accounts {
     /// Makes a link to a path of the whole share, for an account that may read
-    /// it. The link, and the secret that stands for it in its address.
+    /// it. The link, and the secret that stands for it in its address. `by` is who
+    /// the audit log says has made it.
     ///
     /// # Errors
     /// [`Refused::Unfit`] where the account has too many links, or the password
@@ -173,6 +190,7 @@ impl Accounts {
         path: RelPath,
         is_folder: bool,
         terms: LinkTerms<'_>,
+        by: &Visitor,
     ) -> Result<(Link, String), Refused> {
         let hash = |password| {
             check_password(password).map_err(Refused::Unfit)?;
@@ -193,13 +211,19 @@ impl Accounts {
             password_hash: terms.password.map(hash).transpose()?,
         };
         let token = Base64UrlUnpadded::encode_string(&random::<24>()?);
+        let at = link.path.to_string();
         let id = self.0.store.write(|db| {
             sweep(db, now)?;
-            insert(db, &link, &token)
+            let id = insert(db, &link, &token)?;
+            if let Some(id) = id {
+                note(db, now, by, "link made", &at, &link.detail(id))?;
+            }
+            Ok(id)
         })?;
         link.id = id.ok_or(Refused::Unfit(
             "an account has at most 1,000 links; remove some",
         ))?;
+        tell(by, "link made", &at, &link.detail(link.id));
         Ok((link, token))
     }
 
@@ -230,11 +254,27 @@ impl Accounts {
     }
 
     /// Removes a link, of this account if one is named. Whether there was one.
+    /// `by` is who the audit log says has removed it.
     ///
     /// # Errors
     /// The database's.
-    pub fn remove_link(&self, id: i64, account: Option<&str>) -> io::Result<bool> {
-        self.0.store.write(|db| remove(db, id, account))
+    pub fn remove_link(&self, id: i64, account: Option<&str>, by: &Visitor) -> io::Result<bool> {
+        let now = self.now();
+        let removed = self.0.store.write(|db| {
+            let Some(link) = remove(db, id, account)? else {
+                return Ok(None);
+            };
+            let (at, detail) = (
+                link.path.to_string(),
+                format!("link {id} of {}", link.account),
+            );
+            note(db, now, by, "link removed", &at, &detail)?;
+            Ok(Some((at, detail)))
+        })?;
+        if let Some((at, detail)) = &removed {
+            tell(by, "link removed", at, detail);
+        }
+        Ok(removed.is_some())
     }
 
     /// The link that this secret stands for, unless it has ended.
@@ -400,15 +440,16 @@ fn list(db: &Connection, account: Option<&str>, now: i64) -> rusqlite::Result<Ve
         .collect()
 }
 
-fn remove(db: &Connection, id: i64, account: Option<&str>) -> rusqlite::Result<bool> {
-    let removed = db.execute(
-        "DELETE FROM links WHERE id = ?1 AND (?2 IS NULL OR account = ?2)",
-        params![id, account],
-    )?;
-    if removed > 0 {
+fn remove(db: &Connection, id: i64, account: Option<&str>) -> rusqlite::Result<Option<Link>> {
+    let sql = format!("SELECT {COLUMNS} FROM links WHERE id = ?1 AND (?2 IS NULL OR account = ?2)");
+    let link = db
+        .query_row(&sql, params![id, account], Link::of)
+        .optional()?;
+    if link.is_some() {
+        db.execute("DELETE FROM links WHERE id = ?1", [id])?;
         db.execute("DELETE FROM downloads WHERE link = ?1", [id])?;
     }
-    Ok(removed > 0)
+    Ok(link)
 }
 
 /// Forgets what has ended.
@@ -518,10 +559,10 @@ mod tests {
         let db = database();
         let id = insert(&db, &link(None, None), "token").unwrap().unwrap();
         assert!(list(&db, Some("bob"), 150).unwrap().is_empty());
-        assert!(!remove(&db, id, Some("bob")).unwrap());
+        assert!(remove(&db, id, Some("bob")).unwrap().is_none());
         assert_eq!(list(&db, Some("ann"), 150).unwrap().len(), 1);
-        assert!(remove(&db, id, Some("ann")).unwrap());
-        assert!(!remove(&db, id, None).unwrap());
+        assert!(remove(&db, id, Some("ann")).unwrap().is_some());
+        assert!(remove(&db, id, None).unwrap().is_none());
     }
 
     #[test]

@@ -495,3 +495,85 @@ fn the_script_names_what_it_shares_by_its_address() {
     let url = link(&site, &will, "path=/50%2525+%E4%B8%AD%E6%96%87/");
     assert_eq!(site.get(&format!("{url}a%20b.txt"), &[]).text(), "odd");
 }
+
+#[test]
+fn making_and_removing_is_in_the_audit_log_without_the_secret() {
+    let site = Site::new();
+    let (will, ann) = (site.sign_in("will"), site.sign_in("ann"));
+    let first = link(
+        &site,
+        &will,
+        "path=music&expires=60&downloads=3&password=pass+word",
+    );
+    let second = link(&site, &will, "path=/a.txt");
+    let links = json(&site.get("/.hythe/links", &[SCRIPT, &will]));
+    let id = |at: usize| links["links"][at]["id"].as_i64().unwrap();
+    let (second_id, first_id) = (id(0), id(1));
+    for (cookie, id, status) in [
+        (&will, first_id, 200),
+        (&ann, second_id, 200),
+        (&ann, 0, 404),
+    ] {
+        let form = format!("action=remove&id={id}");
+        let reply = site.post("/.hythe/links", &form, &[SCRIPT, cookie]);
+        assert_eq!(reply.status, status, "{id}: {}", reply.text());
+    }
+    let file = site.folder.path().join("accounts.db");
+    let lines: Vec<(String, String, String, String)> = {
+        let db = rusqlite::Connection::open(file).unwrap();
+        let sql =
+            "SELECT account, act, path, detail FROM audit WHERE act LIKE 'link %' ORDER BY id";
+        let mut query = db.prepare(sql).unwrap();
+        let rows = query.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        });
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let line = |who: &str, act: &str, path: &str, detail: String| {
+        (who.to_owned(), act.to_owned(), path.to_owned(), detail)
+    };
+    assert_eq!(
+        lines,
+        [
+            line(
+                "will",
+                "link made",
+                "/music",
+                format!("link {first_id}, for 60 s, 3 downloads, with a password")
+            ),
+            line("will", "link made", "/a.txt", format!("link {second_id}")),
+            line(
+                "will",
+                "link removed",
+                "/music",
+                format!("link {first_id} of will")
+            ),
+            line(
+                "ann",
+                "link removed",
+                "/a.txt",
+                format!("link {second_id} of will")
+            ),
+        ]
+    );
+    let Site { served, folder } = site;
+    let log = served.stop();
+    assert_eq!(log.matches("link made").count(), 2, "{log}");
+    assert_eq!(log.matches("link removed").count(), 2, "{log}");
+    let written: Vec<u8> = ["accounts.db", "accounts.db-wal"]
+        .iter()
+        .flat_map(|name| fs::read(folder.path().join(name)).unwrap_or_default())
+        .chain(log.into_bytes())
+        .collect();
+    let holds = |text: &str| {
+        written
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    assert!(holds("link made"));
+    for secret in [&first, &second] {
+        let token = secret.split('/').nth(3).unwrap();
+        assert!(!holds(token), "{token}");
+    }
+    assert!(!holds("pass word"));
+}

@@ -125,7 +125,7 @@ pub(super) fn change(here: &Here, form: &Form) -> Reply {
 
 fn remove(here: &Here, accounts: &Accounts, account: &Account, form: &Form) -> Reply {
     let id = text(form, "id").parse().unwrap_or(-1);
-    match accounts.remove_link(id, whose(account)) {
+    match accounts.remove_link(id, whose(account), here.visit.view.visitor()) {
         Ok(true) if here.is_for_people() => here.go_to("/.hythe/links"),
         Ok(true) => here.json(200, &serde_json::json!({})),
         Ok(false) => here.refuse(404, "there is no such link"),
@@ -181,7 +181,7 @@ fn made(
     let is_folder = meta.kind == Kind::Folder;
     let whole = path.within(&account.home).ok_or_else(none)?;
     accounts
-        .make_link(account, whole, is_folder, terms)
+        .make_link(account, whole, is_folder, terms, here.visit.view.visitor())
         .map_err(|refused| told_refused(lang, &refused))
 }
 
