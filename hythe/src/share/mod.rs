@@ -51,7 +51,8 @@ pub use path::{BadPath, NAME_LIMIT, PATH_LIMIT, RelPath};
 pub use pieces::{PIECE, Pieces};
 pub use placing::{Existing, Stored};
 pub use resumable::{
-    Appending, Check, Creation, FINISHED_KEPT, Notes, Progress, Role, UploadError, UploadId,
+    Appending, Check, Creation, FINISHED_KEPT, Notes, Progress, Role, UPLOADS_OF_ALL,
+    UPLOADS_OF_ONE, UploadError, UploadId,
 };
 pub use rules::{
     AUDIT, Act, Durability, Ledger, NoBooks, Owned, Rules, UPLOAD_EXPIRY, write_audit,

@@ -15,6 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::resumable::Census;
 use super::{CONTAINED, RESERVED, tree};
 
 /// The folder of parts, from the root of the share.
@@ -40,12 +41,17 @@ pub(super) const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
 #[derive(Debug)]
 pub(super) struct Store {
     root: OwnedFd,
+    /// What is known of the resumable uploads in it.
+    pub(super) census: Census,
 }
 
 impl Store {
     /// The store at the root of this folder. Nothing is made yet.
     pub(super) fn new(root: OwnedFd) -> Self {
-        Self { root }
+        Self {
+            root,
+            census: Census::default(),
+        }
     }
 
     /// The folder of parts, made if it is missing, for the `*at` calls.

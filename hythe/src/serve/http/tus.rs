@@ -386,6 +386,7 @@ impl Talk {
             UploadError::Length | UploadError::NotPartial => 400,
             UploadError::Joined => 403,
             UploadError::Unfinished => 409,
+            UploadError::TooMany(_) => 507,
             UploadError::Disk(error) => return self.disk_refusal(error),
         };
         self.refuse(status, &error.to_string())

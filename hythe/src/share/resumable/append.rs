@@ -306,10 +306,15 @@ impl View {
         if most.is_some_and(|most| length > most) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.has_room(&open.shed, more, 0, &[])?;
+        self.has_room(&open.shed, more, 0, || self.promised(open))?;
         open.info.length = Some(length);
         let sync = self.share.rules().durability == Durability::Every;
         Ok(open.shed.write_info(open.id, &open.info, sync)?)
+    }
+
+    /// What was promised to the visitor's uploads, this one with them.
+    fn promised(&self, open: &Open) -> io::Result<u64> {
+        Ok(self.count(&open.shed, &[])?.promised)
     }
 
     /// How far an upload may go, and why no further.
@@ -317,7 +322,7 @@ impl View {
         if let Some(length) = open.info.length {
             return Ok((length, Beyond::Length));
         }
-        let room = self.room(&open.shed, &[])?;
+        let room = self.room(|| self.promised(open))?;
         let room = room.map_or(u64::MAX, |room| room.saturating_add(open.size));
         let most = self.share.rules().max_upload.unwrap_or(i64::MAX as u64);
         Ok(if room < most {

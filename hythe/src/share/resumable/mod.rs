@@ -17,6 +17,7 @@
 //! Not here: how a protocol tells all this.
 
 mod append;
+mod census;
 mod info;
 mod join;
 mod shed;
@@ -32,11 +33,14 @@ use serde::{Deserialize, Serialize};
 
 use super::placing::Complete;
 use super::{Access, Durability, Existing, Modified, RelPath, Share, View, is_reserved};
+use census::Counted;
 use info::Info;
 use shed::{Piece, Shed, changed, is_past};
 use turn::Turn;
 
 pub use append::{Appending, Check};
+pub(super) use census::Census;
+pub use census::{UPLOADS_OF_ALL, UPLOADS_OF_ONE};
 
 /// How long it is remembered that an upload is in its place, for a client that
 /// did not hear of it.
@@ -151,6 +155,8 @@ pub enum UploadError {
     NotPartial,
     /// A part is not whole yet.
     Unfinished,
+    /// There are too many unfinished ones; which, in a sentence.
+    TooMany(&'static str),
     /// By the view or the disk: `NotFound` for what is not there or another's;
     /// `AlreadyExists` for a name that is taken, `QuotaExceeded`,
     /// `FileTooLarge`, `StorageFull`, `PermissionDenied`.
@@ -180,6 +186,7 @@ impl fmt::Display for UploadError {
             Self::Joined => f.write_str("what is joined of others cannot be continued"),
             Self::NotPartial => f.write_str("only partial uploads can be joined"),
             Self::Unfinished => f.write_str("an upload that is to be joined is not whole yet"),
+            Self::TooMany(text) => f.write_str(text),
             Self::Disk(error) => error.fmt(f),
         }
     }
@@ -210,7 +217,8 @@ impl View {
     /// # Errors
     /// `NotFound` where the folder is not there; `AlreadyExists`,
     /// `IsADirectory`, `NotADirectory` by what is where it shall be;
-    /// `FileTooLarge`, `QuotaExceeded`, `StorageFull` by its length.
+    /// `FileTooLarge`, `QuotaExceeded`, `StorageFull` by its length;
+    /// [`UploadError::TooMany`].
     pub fn create_upload(&self, creation: &Creation) -> Result<UploadId, UploadError> {
         let role = if creation.partial {
             Role::Partial
@@ -303,12 +311,17 @@ impl View {
             self.may_appear(&target, creation.existing)?;
         }
         let shed = Shed::new(self.share.root.store.folder()?);
+        let counted = self.count(&shed, parts)?;
+        // What is joined takes the place of its parts.
+        if role != Role::Joined {
+            counted.check(self.visitor().account.as_deref())?;
+        }
         if let Some(length) = creation.length {
             let replaced = match creation.existing {
                 Existing::Keep => 0,
                 _ => self.metadata(&target).map_or(0, |meta| meta.size),
             };
-            self.has_room(&shed, length, replaced, parts)?;
+            self.has_room(&shed, length, replaced, || Ok(counted.promised))?;
         }
         let mut info = Info::new(
             self.visitor(),
@@ -357,14 +370,20 @@ impl View {
         Ok(())
     }
 
-    /// Whether an upload of this length may come, in place of `replaced` bytes;
-    /// `others` are uploads that it makes superfluous.
+    /// How many unfinished uploads there are; `but` are promised nothing.
+    fn count(&self, shed: &Shed, but: &[UploadId]) -> io::Result<Counted> {
+        let account = self.visitor().account.as_deref();
+        self.share.root.store.census.count(shed, account, but)
+    }
+
+    /// Whether an upload of this length may come, in place of `replaced` bytes.
+    /// `promised` is what the visitor's other uploads will take.
     fn has_room(
         &self,
         shed: &Shed,
         length: u64,
         replaced: u64,
-        others: &[UploadId],
+        promised: impl FnOnce() -> io::Result<u64>,
     ) -> io::Result<()> {
         let rules = self.share.rules();
         if rules.max_upload.is_some_and(|most| length > most) {
@@ -373,7 +392,7 @@ impl View {
         if shed.free()? < length {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        match self.room(shed, others)? {
+        match self.room(promised)? {
             Some(room) if room.saturating_add(replaced) < length => {
                 Err(io::ErrorKind::QuotaExceeded.into())
             }
@@ -383,28 +402,14 @@ impl View {
 
     /// How many more bytes the visitor may upload, all that was promised to
     /// unfinished uploads taken off; `None` without a quota.
-    fn room(&self, shed: &Shed, but: &[UploadId]) -> io::Result<Option<u64>> {
+    fn room(&self, promised: impl FnOnce() -> io::Result<u64>) -> io::Result<Option<u64>> {
         let Some(account) = self.visitor().account.as_deref() else {
             return Ok(None);
         };
-        let Some(room) = self.share.rules().ledger.room(account)? else {
-            return Ok(None);
-        };
-        let mut promised = 0_u64;
-        for (id, piece) in shed.pieces()? {
-            if piece != Piece::Info || but.contains(&id) {
-                continue;
-            }
-            let Ok(info) = shed.info(id) else {
-                continue;
-            };
-            if info.owner.as_deref() == Some(account) {
-                // Of unknown length: as much as has come.
-                let length = info.length.or_else(|| shed.size(id).ok());
-                promised = promised.saturating_add(length.unwrap_or(0));
-            }
+        match self.share.rules().ledger.room(account)? {
+            Some(room) => Ok(Some(room.saturating_sub(promised()?))),
+            None => Ok(None),
         }
-        Ok(Some(room.saturating_sub(promised)))
     }
 
     /// Finds an upload of this visitor, ends whoever writes to it, and cuts it
