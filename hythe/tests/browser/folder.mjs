@@ -27,17 +27,18 @@ test(async () => {
   const dialog = (name) => page.getByRole("dialog", { name });
   await page.goto(server.url);
 
-  // A new folder; once more, and it is said that there is one.
+  // A new folder; once more, and it is said that there is one, where another name
+  // can be typed.
   for (const round of [1, 2]) {
     await page.getByRole("button", { name: "New folder" }).click();
     await dialog("New folder").getByLabel("Name").fill("仓库 №1");
     await dialog("New folder").getByRole("button", { name: "Make" }).click();
     if (round === 1) await row(page, "仓库 №1").waitFor();
   }
-  const alert = page.getByRole("alert").filter({ hasText: "There is already something called 仓库 №1." });
-  await alert.waitFor();
-  await alert.getByRole("button", { name: "Dismiss" }).click();
-  await alert.waitFor({ state: "detached" }).catch(() => {});
+  await dialog("New folder").getByRole("alert")
+    .filter({ hasText: "There is already something called 仓库 №1." }).waitFor();
+  assert.equal(await dialog("New folder").getByLabel("Name").inputValue(), "仓库 №1");
+  await dialog("New folder").getByRole("button", { name: "Cancel" }).click();
 
   // Renamed from its menu, to a name that looks like markup.
   await menu(page, "old name.txt", "Rename…");

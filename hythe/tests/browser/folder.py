@@ -71,14 +71,17 @@ def manage(browser):
     has(browser, "renamed %20")
     assert (share / "renamed %20").is_dir()
 
-    # A name that is taken changes nothing, and the page says so until dismissed.
+    # A name that is taken changes nothing, and another can be typed.
     menu(browser, "plain.txt", "Rename…")
     dialog(browser)
+    # Typing leaves the end of a name as it is, unless all of it is selected.
+    assert browser.run("getSelection().toString()") == "plain"
+    browser.run("document.activeElement.select()")
     browser.type("renamed %20")
     browser.key("Enter")
-    browser.until("document.querySelector('.notices li')?.textContent.includes('already')")
+    browser.until("document.querySelector('dialog[open] .wrong')?.textContent.includes('already')")
     assert (share / "plain.txt").is_file()
-    browser.run("document.querySelector('.notices button').click()")
+    press(browser, "dialog[open]", "Cancel")
 
     menu(browser, "plain.txt", "Move…")
     browser.until("document.querySelector('.folders button')", "a folder to choose")

@@ -236,13 +236,26 @@ function nameTrouble(name) {
   return "";
 }
 
-/** Asks for a name; null if the visitor would rather not. */
-async function askName(title, label, before, verb) {
-  const field = el("input", { type: "text", required: true, maxlength: 255, autofocus: true,
-    autocapitalize: "none", autocomplete: "off", spellcheck: "false" });
-  field.value = before;
-  field.addEventListener("input", () => field.setCustomValidity(nameTrouble(field.value)));
-  const answer = await ask(title, [el("p", {}, el("label", {}, label, field))],
-    [["", say("Cancel")], ["ok", verb, "main"]]);
-  return answer ? field.value : null;
+/**
+ * Asks for a name until there is nothing wrong with it, or the visitor would
+ * rather not. `act` does something with the name, and resolves to what the visitor
+ * can mend, else to nothing. Whatever stands before `ending` is what is most
+ * likely typed over.
+ */
+async function askName(title, label, before, verb, act, ending = "") {
+  let [typed, wrong] = [before, ""];
+  do {
+    const field = el("input", { type: "text", required: true, maxlength: 255, autofocus: true,
+      autocapitalize: "none", autocomplete: "off", spellcheck: "false",
+      "aria-invalid": wrong && "true" });
+    field.value = typed;
+    field.addEventListener("input", () => field.setCustomValidity(nameTrouble(field.value)));
+    const content = [el("p", {}, el("label", {}, label, field))];
+    if (wrong) content.push(el("p", { class: "wrong", role: "alert", text: wrong }));
+    const answering = ask(title, content, [["", say("Cancel")], ["ok", verb, "main"]]);
+    if (ending && typed.endsWith(ending)) field.setSelectionRange(0, typed.length - ending.length);
+    if (!await answering) return;
+    typed = field.value;
+    wrong = await act(typed);
+  } while (wrong);
 }

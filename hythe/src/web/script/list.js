@@ -179,20 +179,19 @@ async function each(items, verb, failed) {
   return done;
 }
 
-async function makeFolder() {
-  const name = await askName(say("New folder"), say("Name"), "", say("Make"));
-  if (name === null) return;
+const makeFolder = () => askName(say("New folder"), say("Name"), "", say("Make"), async (name) => {
   try {
     await request("MKCOL", `${here()}${part(name)}/`);
-    await refresh();
-    announce(say("Made the folder {}.", name));
-    focusOn(`${here()}${part(name)}/`);
   } catch (error) {
-    const taken = error.status === 405 || error.status === 412;
-    complain(taken ? say("There is already something called {}.", name)
-      : say("The folder {} can't be made.", name), taken ? null : error);
+    if ([405, 412].includes(error.status)) return say("There is already something called {}.", name);
+    complain(say("The folder {} can't be made.", name), error);
+    return "";
   }
-}
+  await refresh();
+  announce(say("Made the folder {}.", name));
+  focusOn(`${here()}${part(name)}/`);
+  return "";
+});
 
 /** Puts the focus on what has just been made or renamed. */
 function focusOn(href) {
@@ -206,21 +205,25 @@ async function move(item, target) {
   await request("MOVE", item.href, { headers: { Destination: target, Overwrite: "F" } });
 }
 
-async function rename(item) {
-  const name = await askName(say("Rename"), say("New name"), item.name, say("Rename"));
-  if (name === null || name === item.name) return;
+/** The end of a file's name that tells its kind, which mostly stays. */
+const ending = (item) =>
+  item.folder ? "" : item.name.match(/[^.]((?:\.tar)?\.[^. ]+)$/)?.[1] || "";
+
+const rename = (item) => askName(say("Rename"), say("New name"), item.name, say("Rename"), async (name) => {
+  if (name === item.name) return "";
   const target = parentOf(item.href) + part(name) + (item.folder ? "/" : "");
   try {
     await move(item, target);
-    await refresh();
-    announce(say("Renamed."));
-    focusOn(target);
   } catch (error) {
-    const taken = error.status === 412;
-    complain(taken ? say("There is already something called {}.", name)
-      : say("{} can't be renamed.", item.name), taken ? null : error);
+    if (error.status === 412) return say("There is already something called {}.", name);
+    complain(say("{} can't be renamed.", item.name), error);
+    return "";
   }
-}
+  await refresh();
+  announce(say("Renamed."));
+  focusOn(target);
+  return "";
+}, ending(item));
 
 async function moveAll(items) {
   const folder = await pickFolder(say("Move {} to", things(items.length)), items);
@@ -268,6 +271,10 @@ async function pickFolder(title, items) {
     }
     path = folder;
     way.replaceChildren(named(listing.path));
+    // What is there already has no need to be moved there.
+    const stays = items.every((item) => parentOf(item.href) === folder);
+    const moving = list.closest("dialog")?.querySelector("button.main");
+    if (moving) moving.disabled = stays;
     const choices = [];
     const root = `${page.base}/`;
     if (folder !== root) {
@@ -294,7 +301,7 @@ async function pickFolder(title, items) {
 const address = (item) => new URL(item.href, location.href).href;
 
 async function share(item) {
-  const lasting = el("select", { name: "expires" });
+  const lasting = el("select", { name: "expires", autofocus: true });
   for (const [seconds, label] of [[3600, say("An hour")], [86400, say("A day")],
     [604800, say("A week")], [2592000, say("A month")], [0, say("For ever")]]) {
     lasting.append(el("option", { value: seconds, text: label, selected: seconds === 604800 }));
@@ -308,8 +315,8 @@ async function share(item) {
     el("p", {}, named(item.name)),
     el("p", { class: "quiet", text: say("Whoever has the link may read this without an account.") }),
     field(say("Ends after"), lasting),
-    field(say("Password"), password, say("If you like.")),
-    field(say("Number of downloads"), downloads, say("Without a number, as many as there are.")),
+    field(say("Password"), password, say("Optional.")),
+    field(say("Number of downloads"), downloads, say("Leave empty for no limit.")),
   ], [["", say("Cancel")], ["ok", say("Make the link"), "main"]]);
   if (!answer) return;
   try {
@@ -447,9 +454,30 @@ function dress() {
   dressListing();
 }
 
+/** In how many rows times are those of the visitor's clock. More would have all of
+ * a long table laid out once more; there they stay in UTC, and the column says so. */
+const LOCAL_TIMES = 5000;
+
+function showLocalTimes(listing) {
+  const times = listing.querySelectorAll("time");
+  const label = listing.querySelector("thead th:nth-child(4) > *");
+  if (!label || times.length > LOCAL_TIMES) return;
+  label.textContent = say("Modified");
+  const two = (number) => String(number).padStart(2, "0");
+  for (const time of times) {
+    const at = new Date(time.dateTime);
+    // Beyond the calendar of browsers.
+    if (isNaN(at)) { time.textContent += " UTC"; continue; }
+    const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
+    time.title = `${time.textContent} UTC`;
+    time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  }
+}
+
 /** The same for the listing alone, which is made anew when it has changed. */
 function dressListing() {
   const listing = document.getElementById("listing");
+  showLocalTimes(listing);
   if (!searching()) {
     listing.querySelector("table").after(el("p", { class: "empty none-match", hidden: true,
       text: say("Nothing here has this in its name. Press Enter to search below, too.") }));

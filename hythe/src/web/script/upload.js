@@ -35,6 +35,8 @@ let allPaused = false;
         └────────┴──────► failed ─► waiting                (retry)
 */
 const UNFINISHED = ["waiting", "sending", "asking", "retrying", "paused"];
+/** Of these, what goes on without the visitor. */
+const MOVING = ["waiting", "sending", "retrying"];
 const uploadsUnfinished = () => queue.some((upload) => UNFINISHED.includes(upload.state));
 
 /* --- What is remembered ----------------------------------------------------- */
@@ -397,6 +399,11 @@ let asked = Promise.resolve();
 
 /** One question at a time, and none for what has been answered for all. */
 function conflict(upload) {
+  // The answer was to keep both, and what it was numbered with is taken as well.
+  if (upload.both) {
+    upload.path = numbered(upload.path);
+    return null;
+  }
   upload.state = "asking";
   next();
   asked = asked.then(async () => {
@@ -425,7 +432,7 @@ function resolve(upload, answer) {
     upload.state = "skipped";
   } else {
     if (answer === "replace") upload.replace = true;
-    else upload.path = numbered(upload.path);
+    else Object.assign(upload, { both: true, path: numbered(upload.path) });
     upload.state = "waiting";
     upload.unheard = false;
   }
@@ -442,7 +449,7 @@ function numbered(path) {
 /* --- What visitors can do with uploads -------------------------------------- */
 
 function pause(upload) {
-  if (!["waiting", "sending", "retrying"].includes(upload.state)) return;
+  if (!MOVING.includes(upload.state)) return;
   upload.state = "paused";
   upload.doubt = true;
   upload.exchange?.abort();
@@ -581,6 +588,8 @@ function drawNow() {
   const retrying = queue.find((upload) => upload.state === "retrying");
   if (active && retrying && !speed) {
     parts.push(navigator.onLine ? say("waiting for the server") : say("no network"));
+  } else if (active && !queue.some((upload) => MOVING.includes(upload.state))) {
+    parts.push(say("Paused"));
   } else if (active && speed > 0) {
     parts.push(`${bytes(speed)}/s`);
     parts.push(say("{} left", span((size - done) / speed)));
