@@ -48,8 +48,9 @@ pub(super) fn folded(name: &str) -> String {
 
 /// Whether a visitor may choose this password; else why not.
 pub(super) fn check_chosen(password: &[u8]) -> Result<(), &'static str> {
+    // Bytes: a letter of Chinese is worth several of those that this speaks of.
     if password.len() < PASSWORD_LEAST {
-        return Err("a password has at least 8 bytes");
+        return Err("a password has at least 8 characters");
     }
     check_password(password)
 }

@@ -49,8 +49,8 @@ pub(super) fn role_meaning(role: &Access) -> &'static str {
     match role {
         Access::None => "may do nothing",
         Access::Read => "may look and download",
-        Access::Upload => "may also add files and folders",
-        Access::Write => "may also replace, rename and delete",
+        Access::Upload => "may look, download and add",
+        Access::Write => "may add, replace, rename and delete",
         Access::Admin => "may do everything, and manage accounts",
     }
 }
@@ -84,12 +84,12 @@ pub fn account_page(
 {%- endif %}
 <dl>
 <div><dt>{{ setting.lang.say("User name") }}</dt><dd><bdi>{{ account.name }}</bdi></dd></div>
-<div><dt>{{ setting.lang.say("Role") }}</dt><dd>{{ setting.lang.say(account.role.as_str()) }}: {{ setting.lang.say(self::role_meaning(account.role)) }}</dd></div>
+<div><dt>{{ setting.lang.say("Role") }}</dt><dd>{{ setting.lang.say(account.role.as_str()) }} – {{ setting.lang.say(self::role_meaning(account.role)) }}</dd></div>
 <div><dt>{{ setting.lang.say("Home folder") }}</dt><dd><bdi>{{ account.home }}</bdi></dd></div>
 <div><dt id="stored">{{ setting.lang.say("Stored") }}</dt><dd>
 {%- if let Some(quota) = account.quota %}<meter aria-labelledby="stored" min="0" max="{{ quota }}" high="{{ quota / 10 * 9 }}" optimum="0" value="{{ account.used }}"></meter> {% endif -%}
 {{ account.room(setting) }}</dd></div>
-<div><dt>{{ setting.lang.say("Made") }}</dt><dd>{{ self::moment(account.created) }}</dd></div>
+<div><dt>{{ setting.lang.say("Created") }}</dt><dd>{{ self::moment(account.created) }}</dd></div>
 {%- if let Some(seen) = account.seen %}
 <div><dt>{{ setting.lang.say("Last signed in") }}</dt><dd>{{ self::moment(seen) }}</dd></div>
 {%- endif %}
@@ -111,7 +111,8 @@ pub fn account_page(
 {%- if wrong.is_some() %} aria-invalid="true" aria-describedby="wrong"{% endif %}></p>
 <p><label for="new">{{ setting.lang.say("The new password") }}</label>
 <input id="new" name="new" type="password" autocomplete="new-password" required
-{%- if wrong.is_some() %} aria-invalid="true" aria-describedby="wrong"{% endif %}></p>
+{%- if wrong.is_some() %} aria-invalid="true"{% endif %} aria-describedby="least{% if wrong.is_some() %} wrong{% endif %}">
+<small class="hint" id="least">{{ setting.lang.say("At least 8 characters.") }}</small></p>
 <p><label for="again">{{ setting.lang.say("The new password again") }}</label>
 <input id="again" name="again" type="password" autocomplete="new-password" required></p>
 <p><button class="main">{{ setting.lang.say("Change the password") }}</button></p>

@@ -6,8 +6,15 @@ use super::{Bottom, Setting, Top};
 
 /// The page of an error: `status` as in `404`, `reason` in a few words, and
 /// `detail`, a sentence on what to do about it, or empty. All of it is escaped.
-/// What of it the table of translations knows is translated.
-pub fn error_page(status: u16, reason: &str, detail: &str, setting: &Setting) -> String {
+/// What of it the table of translations knows is translated. `folder` is where the
+/// form was that led here, if one did.
+pub fn error_page(
+    status: u16,
+    reason: &str,
+    detail: &str,
+    folder: Option<&str>,
+    setting: &Setting,
+) -> String {
     let reason = setting.lang.say(reason);
     let page = ErrorPage {
         top: Top {
@@ -20,6 +27,7 @@ pub fn error_page(status: u16, reason: &str, detail: &str, setting: &Setting) ->
         status,
         reason,
         detail: setting.lang.say(detail),
+        folder,
         setting,
     };
     // A template fails only where its values or what it writes to do; numbers,
@@ -36,6 +44,9 @@ pub fn error_page(status: u16, reason: &str, detail: &str, setting: &Setting) ->
 {%- if !detail.is_empty() %}
 <p>{{ detail }}</p>
 {%- endif %}
+{%- if let Some(folder) = folder %}
+<p><a href="{{ folder }}">{{ setting.lang.say("Back to the folder") }}</a></p>
+{%- endif %}
 <p><a href="{{ setting.base }}/">{{ setting.lang.say("Go to the top folder") }}</a></p>
 </main>
 {{ Bottom|safe }}"#
@@ -45,6 +56,7 @@ struct ErrorPage<'a> {
     status: u16,
     reason: &'a str,
     detail: &'a str,
+    folder: Option<&'a str>,
     setting: &'a Setting,
 }
 
@@ -58,12 +70,15 @@ mod tests {
             404,
             "No <b>such</b> thing",
             "</main><script>\"'&",
+            Some("./"),
             &Setting::default(),
         );
         assert!(page.contains("404"));
         assert!(page.contains("No &#60;b&#62;such&#60;/b&#62; thing"));
         assert!(page.contains("&#60;/main&#62;&#60;script&#62;&#34;&#39;&#38;"));
         assert!(!page.contains("<script") && !page.contains("<b>"));
-        assert!(!error_page(500, "Oh", "", &Setting::default()).contains("<p></p>"));
+        assert!(page.contains("<a href=\"./\">"));
+        let page = error_page(500, "Oh", "", None, &Setting::default());
+        assert!(!page.contains("<p></p>") && !page.contains("\"./\""));
     }
 }

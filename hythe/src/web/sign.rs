@@ -95,7 +95,8 @@ struct SignIn<'a> {
 {%- if form.wrong.is_some() %} aria-invalid="true" aria-describedby="wrong"{% endif %}></p>
 <p><label for="password">{{ setting.lang.say("Password") }}</label>
 <input id="password" name="password" type="password" autocomplete="new-password" required
-{%- if form.wrong.is_some() %} aria-invalid="true" aria-describedby="wrong"{% endif %}></p>
+{%- if form.wrong.is_some() %} aria-invalid="true"{% endif %} aria-describedby="least{% if form.wrong.is_some() %} wrong{% endif %}">
+<small class="hint" id="least">{{ setting.lang.say("At least 8 characters.") }}</small></p>
 <p><label for="again">{{ setting.lang.say("The password again") }}</label>
 <input id="again" name="again" type="password" autocomplete="new-password" required></p>
 <p><button class="main">{{ setting.lang.say("Make the account") }}</button></p>

@@ -74,7 +74,7 @@ pub fn remove_page(setting: &Setting, name: &str) -> String {
 <input type="hidden" name="action" value="role"><input type="hidden" name="name" value="{{ user.name }}">
 <p><label>{{ setting.lang.say("Role") }} <select name="role">
 {%- for role in ROLES %}
-<option value="{{ role.as_str() }}"{% if role == user.role %} selected{% endif %}>{{ setting.lang.say(role.as_str()) }}: {{ setting.lang.say(self::role_meaning(role)) }}</option>
+<option value="{{ role.as_str() }}"{% if role == user.role %} selected{% endif %}>{{ setting.lang.say(role.as_str()) }} – {{ setting.lang.say(self::role_meaning(role)) }}</option>
 {%- endfor %}
 </select></label> <button>{{ setting.lang.say("Set") }}</button></p>
 </form>
@@ -111,7 +111,7 @@ pub fn remove_page(setting: &Setting, name: &str) -> String {
 <p><label for="role">{{ setting.lang.say("Role") }}</label>
 <select id="role" name="role">
 {%- for role in ROLES %}
-<option value="{{ role.as_str() }}">{{ setting.lang.say(role.as_str()) }}: {{ setting.lang.say(self::role_meaning(role)) }}</option>
+<option value="{{ role.as_str() }}">{{ setting.lang.say(role.as_str()) }} – {{ setting.lang.say(self::role_meaning(role)) }}</option>
 {%- endfor %}
 </select></p>
 <p><label for="home">{{ setting.lang.say("Home folder") }}</label>

@@ -190,12 +190,12 @@ fn the_rules_of_signing_up_are_told() {
         (
             "name=a&password=1234567&again=1234567",
             400,
-            "A password has at least 8 bytes.",
+            "A password has at least 8 characters.",
         ),
         (
             "name=a&password=&again=",
             400,
-            "A password has at least 8 bytes.",
+            "A password has at least 8 characters.",
         ),
         (
             "name=&password=12345678&again=12345678",

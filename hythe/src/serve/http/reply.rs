@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::date::Date;
 use super::ready::Check;
 use crate::share::Pieces;
-use crate::web::{self, Lang, Setting};
+use crate::web::{self, Setting};
 
 /// An answer as a value.
 pub(super) struct Reply {
@@ -91,24 +91,27 @@ impl Reply {
         Some(value)
     }
 
-    /// An error, told as a page in this language to browsers and as a line of
-    /// text to others.
-    pub(super) fn error(status: u16, detail: &str, html: Option<Lang>) -> Self {
+    /// An error, told as a page to who asked for one and as a line of text to
+    /// others.
+    pub(super) fn error(status: u16, detail: &str, html: Option<&Ask>) -> Self {
         let reason = reason(status);
         let reply = |media_type, text: String| {
             Self::new(status, Body::Bytes(text.into_bytes()))
                 .field("Content-Type", media_type)
                 .field("X-Content-Type-Options", "nosniff")
         };
-        if let Some(lang) = html {
+        if let Some(ask) = html {
             let setting = Setting {
-                lang,
+                lang: ask.lang,
                 ..Setting::default()
             };
-            let page = web::error_page(status, reason, &sentence(detail), &setting);
+            // The forms that are sent to a folder are on its page.
+            let form = ask.method == Method::Post && ask.path.ends_with(b"/");
+            let folder = form.then_some("./");
+            let page = web::error_page(status, reason, &sentence(detail), folder, &setting);
             reply("text/html; charset=utf-8", page)
                 .field("Content-Security-Policy", web::content_security_policy(""))
-                .field("Content-Language", lang.tag())
+                .field("Content-Language", ask.lang.tag())
         } else {
             reply(
                 "text/plain; charset=utf-8",
@@ -120,7 +123,7 @@ impl Reply {
     /// An error in answer to a request that was understood.
     pub(super) fn refusal(ask: &Ask, status: u16, detail: &str) -> Self {
         let reply = if ask.html {
-            Self::error(status, detail, Some(ask.lang))
+            Self::error(status, detail, Some(ask))
         } else {
             // The script of our own page shows these words to people, too.
             let english = sentence(detail);
@@ -172,6 +175,9 @@ impl Reply {
 
 /// `the file is gone` as `The file is gone.`
 fn sentence(text: &str) -> String {
+    if text.ends_with('。') {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     let first = letters
         .next()

@@ -13,6 +13,7 @@ use crate::serve::http::intake::{Answer, Intake};
 use crate::serve::http::reply::{Body, Reply};
 use crate::serve::log::Escaped;
 use crate::share::{Access, Existing, Incoming, Intent, Lacks, RelPath};
+use crate::web::Lang;
 
 /// The most files in one form: a browser sends no more than a person has
 /// chosen, and what became of each is told.
@@ -175,32 +176,43 @@ impl Change {
                 .field("X-Content-Type-Options", "nosniff");
         }
         if failure.is_some() {
-            let text = as_text(outcomes, "; ");
-            let text = format!("not all is stored: {}", text.trim_end_matches("; "));
-            return self.refusal(status, &text);
+            return self.refusal(status, &not_all(outcomes, self.ask.lang));
         }
         if self.ask.html {
             let mut folder = String::new();
             self.path.url_path(true, &mut folder);
             return self.refusal(303, "stored").field("Location", folder);
         }
-        Reply::new(201, Body::Bytes(as_text(outcomes, "\n").into_bytes()))
+        Reply::new(201, Body::Bytes(as_text(outcomes).into_bytes()))
             .field("Content-Type", "text/plain; charset=utf-8")
             .field("X-Content-Type-Options", "nosniff")
     }
 }
 
-fn as_text(outcomes: &[Outcome], end: &str) -> String {
+fn as_text(outcomes: &[Outcome]) -> String {
     let mut text = String::new();
     for Outcome { name, result } in outcomes {
         let name = Escaped(name);
         // Writing to a string can't fail.
         match result {
-            Ok(_) => write!(text, "{name}: stored{end}").ok(),
-            Err((_, why)) => write!(text, "{name}: {why}{end}").ok(),
+            Ok(_) => writeln!(text, "{name}: stored").ok(),
+            Err((_, why)) => writeln!(text, "{name}: {why}").ok(),
         };
     }
     text
+}
+
+/// What became of each file, as far as it can be said in this language.
+fn not_all(outcomes: &[Outcome], lang: Lang) -> String {
+    let each = outcomes.iter().map(|Outcome { name, result }| {
+        let what = match result {
+            Ok(_) => "stored",
+            Err((_, why)) => why,
+        };
+        format!("{}: {}", Escaped(name), lang.say(what))
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    lang.say("not all is stored: {}").replacen("{}", &each, 1)
 }
 
 fn as_json(outcomes: &[Outcome]) -> serde_json::Value {
