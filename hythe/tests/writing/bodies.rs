@@ -51,7 +51,7 @@ fn too_much_is_refused_before_it_is_sent_and_while_it_comes() {
     ));
     let reply = client.reply("PUT");
     assert_eq!(reply.status, 413);
-    assert!(reply.text().contains("1000 bytes"), "{}", reply.text());
+    assert!(reply.text().contains("1000 B"), "{}", reply.text());
 
     let mut client = Client::new(served.address("http"));
     client.send(&request("PUT", "/a", &["Transfer-Encoding: chunked"]));
