@@ -501,7 +501,10 @@ fn everything_on_the_page_may_be_there_by_its_policy() {
         // Every field has a name for those who listen.
         for input in between(body, "<input ", ">") {
             let hidden = input.contains("type=\"hidden\"");
-            let labelled = input.contains("aria-label=") || input.contains("type=\"file\"");
+            // Or they stand in their label.
+            let within = ["type=\"file\"", "name=\"overwrite\""];
+            let labelled =
+                input.contains("aria-label=") || within.iter().any(|field| input.contains(field));
             assert!(hidden || labelled, "{input}");
         }
     }

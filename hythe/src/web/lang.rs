@@ -107,6 +107,7 @@ const ZH: &[(&str, &str)] = &[
     ("Download zip", "下载 zip"),
     ("Download tar", "下载 tar"),
     ("Upload files", "上传文件"),
+    ("Replace files of the same name", "替换同名文件"),
     ("Upload", "上传"),
     ("Parent folder", "上级文件夹"),
     ("Folder", "文件夹"),

@@ -315,6 +315,9 @@ fn columns(order: Order) -> [Column; 3] {
 </div>
 {%- if top.setting.may_upload() && needle.is_none() %}
 <form class="send" method="post" action="./" enctype="multipart/form-data">
+{%- if top.setting.may_overwrite() %}
+<label><input type="checkbox" name="overwrite" value="1"> {{ lang.say("Replace files of the same name") }}</label>
+{%- endif %}
 <label>{{ lang.say("Upload files") }} <input type="file" name="file" multiple required></label>
 <button>{{ lang.say("Upload") }}</button>
 </form>

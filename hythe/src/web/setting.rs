@@ -61,6 +61,11 @@ impl Setting {
         self.access >= Access::Upload
     }
 
+    /// Whether the visitor may replace files.
+    pub(super) fn may_overwrite(&self) -> bool {
+        self.access >= Access::Write
+    }
+
     /// Whether the page is that of a share link, which has no account of its own.
     pub(super) fn is_link(&self) -> bool {
         !self.base.is_empty()

@@ -50,6 +50,42 @@ fn curl_sends_several_files_in_one_form() {
 }
 
 #[test]
+fn a_form_replaces_files_only_where_it_says_so_before_them() {
+    let (folder, served) = serve(&[("a", b"old"), ("b", b"old")], &["--allow", "write"]);
+    let url = served.url("http");
+    let read = |name| fs::read(folder.path().join(name)).unwrap();
+    let file = "file=@/dev/stdin;filename=a";
+    let text = "a form does not know what is there";
+    for fields in [
+        &["-F", file][..],
+        &["-F", "overwrite=0", "-F", file],
+        &["-F", file, "-F", "overwrite=1"],
+    ] {
+        let (status, reply) = curl(&[fields, &[url]].concat());
+        assert_eq!(status, 409, "{text}: {reply}");
+        assert!(reply.contains("overwrite=1"), "{reply}");
+        assert_eq!(read("a"), b"old");
+    }
+    let both = [
+        "-F",
+        "overwrite=1",
+        "-F",
+        "f=@/dev/null;filename=a",
+        "-F",
+        "overwrite=",
+        "-F",
+        "f=@/dev/null;filename=b",
+    ];
+    let (status, reply) = curl(&[&both[..], &[url]].concat());
+    assert_eq!(status, 409, "{reply}");
+    assert!(read("a").is_empty() && read("b") == b"old", "{reply}");
+    let long = format!("overwrite={}", "1".repeat(100_000));
+    let (status, reply) = curl(&["-F", &long, "-F", "f=@/dev/null;filename=b", url]);
+    assert_eq!(status, 201, "{reply}");
+    assert!(read("b").is_empty());
+}
+
+#[test]
 fn browsers_are_led_back_and_programs_are_told() {
     let (_folder, served) = serve(&[("d/x", b"x")], &["--allow", "write"]);
     let body = form(&[(b"a.txt", b"a"), (b"b.txt", b"b")]);
@@ -62,11 +98,11 @@ fn browsers_are_led_back_and_programs_are_told() {
         "POST",
         "/d/",
         &[TYPE, "Accept: application/json"],
-        &body,
+        &form(&[(b"c.txt", b"a"), (b"d.txt", b"b")]),
     );
     assert_eq!(json.status, 201);
     let told: serde_json::Value = serde_json::from_slice(&json.body).unwrap();
-    assert_eq!(told["files"][1]["href"], "/d/b.txt");
+    assert_eq!(told["files"][1]["href"], "/d/d.txt");
 
     let bad = form(&[(b"../x", b"a"), (b"<b>", b"b")]);
     let page = ask(&served, "POST", "/d/", &[TYPE, "Accept: text/html"], &bad);

@@ -1,4 +1,8 @@
 //! Forms with files (RFC 7578), from a page without script and from `curl -F`.
+//!
+//! A file that has the name of one that is there is refused, unless the field
+//! `overwrite` comes before it: whoever fills in a form does not know what is
+//! there, as the writer of a PUT does.
 
 use std::fmt::Write as _;
 use std::io;
@@ -19,6 +23,9 @@ use crate::web::Lang;
 /// chosen, and what became of each is told.
 const MAX_FILES: usize = 10_000;
 
+/// The longest value of a field that matters: `1`, `on`, `yes`.
+const FIELD_LIMIT: usize = 16;
+
 impl Change {
     pub(super) fn form(self) -> Result<Answer, Reply> {
         self.require(Access::Upload, "uploading")?;
@@ -29,6 +36,8 @@ impl Change {
             change: self,
             reader,
             current: None,
+            overwrite: false,
+            field: None,
             outcomes: Vec::new(),
         })))
     }
@@ -40,6 +49,10 @@ struct Form {
     reader: Multipart,
     /// The file that comes just now, and its name.
     current: Option<(RelPath, Incoming)>,
+    /// Whether the files that follow may replace others.
+    overwrite: bool,
+    /// The value of the field `overwrite`, while it comes.
+    field: Option<Vec<u8>>,
     outcomes: Vec<Outcome>,
 }
 
@@ -56,6 +69,8 @@ impl Intake for Form {
             change,
             reader,
             current,
+            overwrite,
+            field,
             outcomes,
         } = self;
         loop {
@@ -66,13 +81,14 @@ impl Intake for Form {
                 Some(Event::Part(head)) => {
                     // A field without a file, or one where none was chosen.
                     let Some(name) = head.filename.filter(|name| !name.is_empty()) else {
+                        *field = (head.name.as_deref() == Some(b"overwrite")).then(Vec::new);
                         continue;
                     };
                     if outcomes.len() == MAX_FILES {
                         let text = format!("send at most {MAX_FILES} files at once");
                         return Err(change.refusal(413, &text));
                     }
-                    match change.begin(&name) {
+                    match change.begin(&name, *overwrite) {
                         Ok(begun) => *current = Some(begun),
                         Err(why) => outcomes.push(Outcome {
                             name,
@@ -81,6 +97,10 @@ impl Intake for Form {
                     }
                 }
                 Some(Event::Data(data)) => {
+                    if let Some(value) = field {
+                        let room = FIELD_LIMIT.saturating_sub(value.len());
+                        value.extend_from_slice(&data[..data.len().min(room)]);
+                    }
                     if let Some((_, incoming)) = current
                         && let Err(error) = incoming.write(data)
                         && let Some((path, _)) = current.take()
@@ -89,6 +109,9 @@ impl Intake for Form {
                     }
                 }
                 Some(Event::End) => {
+                    if let Some(value) = field.take() {
+                        *overwrite = !matches!(&*value, b"" | b"0" | b"no" | b"off" | b"false");
+                    }
                     if let Some((path, incoming)) = current.take() {
                         let result = incoming.finish().map(drop);
                         outcomes.push(change.outcome(path, result));
@@ -114,7 +137,7 @@ impl Intake for Form {
 
 impl Change {
     /// Begins to take in a file of the form.
-    fn begin(&self, name: &[u8]) -> Result<(RelPath, Incoming), (u16, String)> {
+    fn begin(&self, name: &[u8], overwrite: bool) -> Result<(RelPath, Incoming), (u16, String)> {
         let path = self
             .path
             .join(own_name(name))
@@ -123,7 +146,7 @@ impl Change {
             let text = "a name with a backslash or a control character is not taken";
             return Err((400, text.to_owned()));
         }
-        let existing = if self.visit.view.access() >= Access::Write {
+        let existing = if overwrite {
             Existing::Replace
         } else {
             Existing::Keep
@@ -154,6 +177,11 @@ impl Change {
             return (403, lacks.to_string());
         }
         match error.kind() {
+            io::ErrorKind::AlreadyExists if self.visit.view.access() >= Access::Write => {
+                let text = "there is a file of this name; \
+                            to replace it, choose so above the file (the field overwrite=1)";
+                (409, text.to_owned())
+            }
             io::ErrorKind::AlreadyExists => {
                 let text = "there is a file of this name, and overwriting needs the role write";
                 (403, text.to_owned())
