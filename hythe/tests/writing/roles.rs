@@ -228,3 +228,15 @@ fn the_eleventh_failure_is_told_to_wait_over_every_protocol() {
     assert_eq!(ftp.command("USER read").code, 331);
     assert_ne!(ftp.command(format!("PASS {PASSWORD}")).code, 230);
 }
+
+#[test]
+fn answers_say_that_they_depend_on_who_asks_kept_or_not() {
+    let site = site(Access::Read);
+    let mut client = Client::new(site.http);
+    for _ in 0..3 {
+        let reply = client.ask("GET", "/old", &[]);
+        assert_eq!(reply.status, 200);
+        let vary = reply.field("Vary").unwrap_or_default();
+        assert!(vary.ends_with("Cookie, Authorization"), "{vary}");
+    }
+}

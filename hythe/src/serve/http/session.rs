@@ -254,10 +254,10 @@ impl Session {
         if !ask.method.is_safe() {
             self.site.changes.fetch_add(1, Ordering::Release);
         }
-        self.keep(&ask, &reply, begun);
         if self.site.gate.accounts().is_some() {
             reply.depends_on_visitor(ask.has_credentials());
         }
+        self.keep(&ask, &reply, begun);
         terms.keep_alive &= whole && reply.is_delimited(ask.method, terms.version);
         self.reply(reply, ask.method.as_str(), &target, &terms, received)
             .await?;
