@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -181,6 +181,14 @@ struct Change {
     is: Option<i64>,
 }
 
+/// Whether a path is one of these, or below one.
+fn is_among(tops: &[RelPath], path: &[u8]) -> bool {
+    tops.iter().any(|top| {
+        let rest = path.strip_prefix(top.as_bytes());
+        rest.is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+    })
+}
+
 /// The books of a share with accounts.
 #[derive(Debug)]
 pub struct Books {
@@ -188,6 +196,8 @@ pub struct Books {
     share: Share,
     /// When each account's files may be counted again.
     recounts: Mutex<HashMap<String, Instant>>,
+    /// What is in the books, or will be in a moment, and appears after that.
+    appearing: Mutex<Vec<RelPath>>,
 }
 
 impl Books {
@@ -197,6 +207,7 @@ impl Books {
             accounts,
             share,
             recounts: Mutex::default(),
+            appearing: Mutex::default(),
         }
     }
 
@@ -237,8 +248,13 @@ impl Books {
             return Ok(false);
         }
         let changes = self.changes(name)?;
+        // Nothing begins to change places before this is done.
+        let appearing = self.appearing();
+        let changes = changes
+            .iter()
+            .filter(|change| !is_among(&appearing, &change.path));
         self.accounts.0.store.write(|db| {
-            for Change { path, was, is } in &changes {
+            for Change { path, was, is } in changes {
                 // Only what is still as it was when it was looked at.
                 match is {
                     Some(is) => db.execute(
@@ -253,6 +269,7 @@ impl Books {
             }
             Ok(())
         })?;
+        drop(appearing);
         let dear = begun.elapsed().saturating_sub(CHEAP);
         let pause = dear.saturating_mul(RECOUNT).min(Duration::from_secs(600));
         recounts.insert(name.to_owned(), Instant::now() + pause);
@@ -267,8 +284,14 @@ impl Books {
                 .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         })?;
+        // Between the two looks: what is booked by now and no longer about to
+        // appear, has appeared.
+        let appearing = self.appearing().clone();
         let mut changes = Vec::new();
         for (path, was) in owned {
+            if is_among(&appearing, &path) {
+                continue;
+            }
             let found = RelPath::root()
                 .resolve(&path)
                 .map_err(|_| io::ErrorKind::NotFound.into())
@@ -285,6 +308,12 @@ impl Books {
             }
         }
         Ok(changes)
+    }
+
+    fn appearing(&self) -> MutexGuard<'_, Vec<RelPath>> {
+        self.appearing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn left(&self, name: &str) -> io::Result<Option<u64>> {
@@ -336,6 +365,17 @@ impl Ledger for Books {
                 None => disown(db, path),
             }
         })
+    }
+
+    fn appearing(&self, path: &RelPath) {
+        Self::appearing(self).push(path.clone());
+    }
+
+    fn appeared(&self, path: &RelPath) {
+        let mut appearing = Self::appearing(self);
+        if let Some(at) = appearing.iter().position(|new| new == path) {
+            appearing.swap_remove(at);
+        }
     }
 
     fn moved(&self, from: &RelPath, to: &RelPath) -> io::Result<()> {

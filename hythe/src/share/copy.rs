@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::incoming::Allowance;
 use super::parts::{FILE_MODE, FOLDER_MODE, Part, open_plain};
 use super::placing::{Nearby, Spot, There, hold, put_here, rename_to_new, set_times, told_path};
+use super::rules::Appearing;
 use super::walk::{Step, Walk};
 use super::write::{booked, into_itself};
 use super::{
@@ -121,6 +122,7 @@ impl View {
         books: Books,
     ) -> io::Result<()> {
         let whole = self.share.root.whole(&target.path)?;
+        let _appearing = Appearing::new(&*self.share.rules.ledger, &whole);
         let done = self.fill(&part, from, target, books).and_then(|()| {
             if self.share.rules.durability != Durability::None {
                 syncfs(&part.file)?;
@@ -147,8 +149,6 @@ impl View {
             books,
             here: top.try_clone()?,
             top,
-            allowance: Allowance::new(None, None, 0),
-            copied: 0,
         };
         let mut walk = Walk::new(self.clone(), from.clone(), DEPTH_LIMIT)?;
         loop {
@@ -265,8 +265,6 @@ struct TreeCopy<'a> {
     top: OwnedFd,
     /// The copy of the folder that the walk is in.
     here: OwnedFd,
-    allowance: Allowance,
-    copied: u64,
 }
 
 impl TreeCopy<'_> {
@@ -287,13 +285,12 @@ impl TreeCopy<'_> {
             Err(Errno::EXIST) => return Ok(()),
             file => File::from(file?),
         };
-        let (view, before) = (self.view, self.copied);
-        let allowance = &mut self.allowance;
+        // The files before it are in the books already.
+        let mut allowance = Allowance::new(None, None, 0);
         let copied = copy_content(&opened.file, &file, &mut |end| match self.books {
-            Books::Copied => allowance.reach(view, before + end),
+            Books::Copied => allowance.reach(self.view, end),
             Books::Moved => Ok(()),
         })?;
-        self.copied += copied;
         keep_executable(&opened.meta, &file)?;
         set_times(&file, opened.meta.modified)?;
         if self.books == Books::Copied {

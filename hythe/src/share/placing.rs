@@ -19,6 +19,7 @@ use rustix::io::Errno;
 
 use super::copy::copy_content;
 use super::parts::{self, FOLDER_MODE, Part};
+use super::rules::Appearing;
 use super::write::booked;
 use super::{
     Access, Act, Durability, LOOKUPS, Meta, Modified, RelPath, Root, View, Visitor, is_reserved,
@@ -386,6 +387,7 @@ impl View {
         let bytes = fstat(complete.file)?.st_size.unsigned_abs();
         let ledger = &self.share.rules.ledger;
         let _held = hold(folder, matches!(existing, Existing::ReplaceThis(_)));
+        let _appearing = Appearing::new(&**ledger, &whole);
         // Again where something appeared after there was nothing.
         for _ in 0..LOOKUPS {
             let there = spot.look()?;

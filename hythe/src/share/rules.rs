@@ -84,6 +84,14 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// The database's.
     fn undo(&self, visitor: &Visitor, path: &RelPath, before: Option<Owned>) -> io::Result<()>;
 
+    /// Something is about to appear at `path`, or to be moved away. Until
+    /// [`appeared`](Self::appeared), what the books say of it and of what is
+    /// below may not be so yet.
+    fn appearing(&self, _path: &RelPath) {}
+
+    /// It has appeared, or never will. Once for each time that it was about to.
+    fn appeared(&self, _path: &RelPath) {}
+
     /// What was at `from`, and below, is now at `to`, in place of whatever was
     /// there.
     ///
@@ -109,6 +117,27 @@ pub struct Owned {
     pub account: Box<str>,
     /// How long it is.
     pub bytes: u64,
+}
+
+/// While this lives, something is about to appear.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Appearing<'a> {
+    ledger: &'a dyn Ledger,
+    path: &'a RelPath,
+}
+
+impl<'a> Appearing<'a> {
+    pub(super) fn new(ledger: &'a dyn Ledger, path: &'a RelPath) -> Self {
+        ledger.appearing(path);
+        Self { ledger, path }
+    }
+}
+
+impl Drop for Appearing<'_> {
+    fn drop(&mut self) {
+        self.ledger.appeared(self.path);
+    }
 }
 
 /// What was done, for the audit log.

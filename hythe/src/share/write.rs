@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::parts::FOLDER_MODE;
 use super::placing::{Spot, There, hold, rename_to_new, timestamps};
+use super::rules::Appearing;
 use super::tree::{self, Gone};
 use super::{Access, Act, Existing, Modified, RelPath, View};
 
@@ -166,6 +167,12 @@ impl View {
             folder.as_ref(),
             matches!(existing, Existing::ReplaceThis(_)),
         );
+        let (old, new) = (
+            self.share.root.whole(&source.path)?,
+            self.share.root.whole(&target.path)?,
+        );
+        let ledger = &*self.share.rules.ledger;
+        let _appearing = [Appearing::new(ledger, &old), Appearing::new(ledger, &new)];
         let there = target.look()?;
         self.makes_way(to, moving, there, existing)?;
         if source.path == target.path {

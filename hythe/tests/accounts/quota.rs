@@ -365,3 +365,49 @@ fn a_view_of_an_account_is_held_to_its_quota() {
             .all(|line| line.account.as_deref() == Some("bob"))
     );
 }
+
+#[test]
+fn a_copied_folder_counts_in_full() {
+    let market = Market::new();
+    let rules = hythe::share::Rules {
+        durability: hythe::share::Durability::None,
+        ledger: Arc::new(Books::new(
+            market.town.accounts.clone(),
+            Share::open(market.root.path()).unwrap(),
+        )),
+        ..hythe::share::Rules::default()
+    };
+    let share = Share::open(market.root.path()).unwrap().with_rules(rules);
+    let bob = share.view_of(Access::Write, visitor("bob"));
+    for file in ["a/1", "a/2", "a/3", "a/4"] {
+        assert!(market.store("bob", file, 10));
+    }
+    // More than half of the room that is left for each: what is copied so far
+    // counts once, not twice.
+    let keep = hythe::share::Existing::Keep;
+    assert!(bob.copy(&path("a"), &path("b"), keep).unwrap());
+    assert_eq!(market.used("bob"), 80);
+    let error = bob.copy(&path("a"), &path("c"), keep).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+    assert_eq!((market.used("bob"), market.counted()), (80, 80));
+    assert!(!market.root.path().join("c").exists());
+}
+
+#[test]
+fn what_is_about_to_appear_is_not_taken_for_gone() {
+    let market = Market::new();
+    let (file, folder) = (path("new"), path("folder"));
+    market.books.appearing(&file);
+    market.books.appearing(&folder);
+    let bob = visitor("bob");
+    market.books.stored(&bob, &file, 60).unwrap();
+    market.books.stored(&bob, &path("folder/a"), 20).unwrap();
+    market
+        .books
+        .stored(&bob, &path("folder-other"), 20)
+        .unwrap();
+    assert!(market.books.recount("bob").unwrap());
+    assert_eq!(market.used("bob"), 80);
+    market.books.appeared(&file);
+    market.books.appeared(&folder);
+}
