@@ -155,3 +155,19 @@ fn temporary_accounts_leave_nothing_behind() {
     drop(accounts);
     assert!(!folder.exists());
 }
+
+#[test]
+fn a_database_that_is_gone_is_not_made_anew() {
+    let town = Town::new();
+    town.add("bob", b"secret", Access::Read);
+    // From now on each use opens the file.
+    town.accounts.before_forks();
+    let (file, away) = (town.file(), town.folder.path().join("away"));
+    fs::rename(&file, &away).unwrap();
+    let error = town.accounts.account("bob").unwrap_err();
+    assert!(!file.exists(), "{error}");
+    let message = error.to_string();
+    assert!(message.contains("accounts.db"), "{message}");
+    fs::rename(&away, &file).unwrap();
+    assert!(town.accounts.account("bob").unwrap().is_some());
+}
