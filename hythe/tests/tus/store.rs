@@ -282,3 +282,40 @@ fn checks_are_of_each_request_alone() {
     right.write(b"d").unwrap();
     assert!(right.finish().unwrap().finished.is_some());
 }
+
+#[test]
+fn many_at_one_time_are_not_promised_the_same_room() {
+    const ROOM: u64 = 20 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let (share, _books) = share(folder.path(), ROOM);
+    let anna = view(&share, Some("anna"));
+    let made = thread::scope(|scope| {
+        let begin = || anna.create_upload(&creation("a", Some(ROOM * 2 / 3)));
+        let threads: Vec<_> = (0..16).map(|_| scope.spawn(begin)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap());
+        ended.filter_map(Result::ok).collect::<Vec<_>>()
+    });
+    assert_eq!(made.len(), 1);
+    anna.terminate_upload(made[0]).unwrap();
+
+    // Nor are those that grow at one time, but for a little.
+    let mut growing: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|name| {
+            let id = anna.create_upload(&creation(name, None)).unwrap();
+            anna.append_upload(id, 0, None, None, None).unwrap()
+        })
+        .collect();
+    let piece = vec![0; 1 << 20];
+    let mut taken = 0;
+    while taken <= 3 * ROOM {
+        let before = taken;
+        for upload in &mut growing {
+            taken += upload.write(&piece).map_or(0, |()| piece.len() as u64);
+        }
+        if taken == before {
+            break;
+        }
+    }
+    assert!((ROOM..ROOM * 3 / 2).contains(&taken), "{taken}");
+}

@@ -12,6 +12,10 @@ use super::turn::{Record, Turn};
 use super::{Open, Progress, Role, UploadError, UploadId, View};
 use crate::share::Durability;
 
+/// How far an upload of unknown length is written before it is looked up again
+/// how much the visitor has room for: other uploads grow meanwhile.
+const STEP: u64 = 4 * 1024 * 1024;
+
 /// A checksum that the bytes of one request must come to.
 #[derive(Debug)]
 pub struct Check {
@@ -97,6 +101,8 @@ struct Writing {
     limit: u64,
     /// What more than that is.
     beyond: Beyond,
+    /// Where that is looked up again, if the length is not known.
+    look_again: u64,
     check: Option<Check>,
 }
 
@@ -140,6 +146,7 @@ impl Appending {
             at: open.size,
             limit,
             beyond,
+            look_again: open.size.saturating_add(STEP),
             check,
         }))))
     }
@@ -161,7 +168,7 @@ impl Appending {
         if let Some(length) = length {
             view.set_length(open, length)?;
         }
-        let (limit, beyond) = view.limit(open)?;
+        let (limit, beyond) = view.limit(&open.shed, &open.info, open.size)?;
         if announced.is_some_and(|more| more > limit.saturating_sub(offset)) {
             return Err(beyond.into());
         }
@@ -235,7 +242,12 @@ impl Writing {
     }
 
     fn write_held(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
-        if self.limit - self.at < bytes.len() as u64 {
+        let end = self.at.saturating_add(bytes.len() as u64);
+        if self.info.length.is_none() && end > self.look_again {
+            (self.limit, self.beyond) = self.view.limit(&self.shed, &self.info, self.at)?;
+            self.look_again = end.saturating_add(STEP);
+        }
+        if self.limit < end {
             return Err(self.beyond.into());
         }
         let mut rest = bytes;
@@ -302,28 +314,29 @@ impl View {
             None => {}
         }
         let more = length - open.size;
+        let _alone = open.shed.alone()?;
         let most = self.share.rules().max_upload;
         if most.is_some_and(|most| length > most) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        self.has_room(&open.shed, more, 0, || self.promised(open))?;
+        self.has_room(&open.shed, more, 0, || self.promised(&open.shed))?;
         open.info.length = Some(length);
         let sync = self.share.rules().durability == Durability::Every;
         Ok(open.shed.write_info(open.id, &open.info, sync)?)
     }
 
     /// What was promised to the visitor's uploads, this one with them.
-    fn promised(&self, open: &Open) -> io::Result<u64> {
-        Ok(self.count(&open.shed, &[])?.promised)
+    fn promised(&self, shed: &Shed) -> io::Result<u64> {
+        Ok(self.count(shed, &[])?.promised)
     }
 
     /// How far an upload may go, and why no further.
-    fn limit(&self, open: &Open) -> io::Result<(u64, Beyond)> {
-        if let Some(length) = open.info.length {
+    fn limit(&self, shed: &Shed, info: &Info, size: u64) -> io::Result<(u64, Beyond)> {
+        if let Some(length) = info.length {
             return Ok((length, Beyond::Length));
         }
-        let room = self.room(|| self.promised(open))?;
-        let room = room.map_or(u64::MAX, |room| room.saturating_add(open.size));
+        let room = self.room(|| self.promised(shed))?;
+        let room = room.map_or(u64::MAX, |room| room.saturating_add(size));
         let most = self.share.rules().max_upload.unwrap_or(i64::MAX as u64);
         Ok(if room < most {
             (room, Beyond::Quota)

@@ -311,6 +311,8 @@ impl View {
             self.may_appear(&target, creation.existing)?;
         }
         let shed = Shed::new(self.share.root.store.folder()?);
+        // Until it is written down what this one was promised.
+        let _alone = shed.alone()?;
         let counted = self.count(&shed, parts)?;
         // What is joined takes the place of its parts.
         if role != Role::Joined {

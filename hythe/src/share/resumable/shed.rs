@@ -9,8 +9,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, fstatvfs, mkdirat, openat,
-    renameat, unlinkat, utimensat,
+    AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, flock,
+    fstatvfs, mkdirat, openat, renameat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -78,6 +78,18 @@ impl Shed {
 
     pub(super) fn folder(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+
+    /// Waits until nobody else is about to promise room to an upload. That lasts
+    /// until what this gives is dropped.
+    pub(super) fn alone(&self) -> io::Result<OwnedFd> {
+        let folder = parts::open_plain(&self.folder, b".", OFlags::RDONLY)?;
+        // Without locks in the file system it is as good as it was.
+        while matches!(
+            flock(&folder, FlockOperation::LockExclusive),
+            Err(Errno::INTR)
+        ) {}
+        Ok(folder)
     }
 
     /// Makes the files of an upload; it exists with the last of them.
