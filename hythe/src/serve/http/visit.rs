@@ -1,6 +1,8 @@
 //! Who asks: credentials become a [`View`], and a lack of rights becomes an
 //! answer that says what would help.
 
+use std::io;
+
 use base64ct::{Base64, Encoding as _};
 
 use super::Site;
@@ -180,6 +182,10 @@ pub(super) fn refusal_of(ask: &Ask, denied: &Denied) -> Reply {
         Denied::Busy => {
             let text = "many sign in at this moment; try again";
             Reply::refusal(ask, 503, text).field("Retry-After", "1")
+        }
+        Denied::Broken(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            tracing::warn!(%error, "the accounts are busy");
+            Reply::refusal(ask, 503, "busy; try again").field("Retry-After", "1")
         }
         Denied::Broken(error) => {
             tracing::error!(%error, "cannot read the accounts");

@@ -18,6 +18,7 @@ mod sign;
 mod users;
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 
 use hythe_wire::http::Method;
@@ -188,7 +189,7 @@ impl Here {
     }
 
     /// The database can't be used.
-    fn broken(&self, error: std::io::Error) -> Reply {
+    fn broken(&self, error: io::Error) -> Reply {
         self.denied(&Denied::Broken(error))
     }
 
@@ -226,6 +227,10 @@ fn told_denied(lang: Lang, denied: &Denied) -> (u16, String) {
         Denied::Busy => {
             let text = lang.say("Many sign in at this moment. Try again.");
             (503, text.to_owned())
+        }
+        Denied::Broken(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            tracing::warn!(%error, "the accounts are busy");
+            (503, lang.say("Busy; try again.").to_owned())
         }
         Denied::Broken(error) => {
             tracing::error!(%error, "cannot use the accounts");
