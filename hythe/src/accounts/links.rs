@@ -196,6 +196,11 @@ impl Accounts {
             check_password(password).map_err(Refused::Unfit)?;
             Ok::<_, Refused>(Hash(self.hash(password)?))
         };
+        // As many as like may ask for a hash at one time, but not wait for it.
+        let _waiting = match terms.password {
+            Some(_) => Some(self.0.waiting.enter().ok_or(Denied::Busy)?),
+            None => None,
+        };
         let now = self.now();
         let lasting = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
         let mut link = Link {

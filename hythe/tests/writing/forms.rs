@@ -177,3 +177,18 @@ fn broken_forms_are_refused_and_leave_no_half_files() {
         super::common::eventually("no part is left", || parts(folder.path()) == 0);
     }
 }
+
+#[test]
+fn refused_names_are_told_in_part() {
+    let (_folder, served) = serve(&[], &["--allow", "write"]);
+    let long = vec![b'x'; 4000];
+    let body = form(&[(&long, b""), (&long, b"")]);
+    for accept in ["*/*", "text/html", "application/json"] {
+        let accept = format!("Accept: {accept}");
+        let reply = ask(&served, "POST", "/", &[TYPE, &accept], &body);
+        assert_eq!(reply.status, 400);
+        let text = reply.text();
+        assert!(text.contains(&"x".repeat(200)), "{text}");
+        assert!(!text.contains(&"x".repeat(300)), "{text}");
+    }
+}

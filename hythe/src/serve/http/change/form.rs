@@ -43,6 +43,10 @@ impl Change {
     }
 }
 
+/// How much is told of the name of a file that was refused: no name on a disk
+/// is longer, and there may be many.
+const NAME_SHOWN: usize = 255;
+
 /// A form that comes in.
 struct Form {
     change: Change,
@@ -90,10 +94,14 @@ impl Intake for Form {
                     }
                     match change.begin(&name, *overwrite) {
                         Ok(begun) => *current = Some(begun),
-                        Err(why) => outcomes.push(Outcome {
-                            name,
-                            result: Err(why),
-                        }),
+                        Err(why) => {
+                            let mut name = name;
+                            name.truncate(NAME_SHOWN);
+                            outcomes.push(Outcome {
+                                name,
+                                result: Err(why),
+                            });
+                        }
                     }
                 }
                 Some(Event::Data(data)) => {
