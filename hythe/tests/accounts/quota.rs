@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::thread;
 
 use hythe::accounts::{Books, Gate};
-use hythe::share::{Access, Act, Existing, Intent, Ledger as _, RelPath, Rules, Share, Visitor};
+use hythe::share::{
+    Access, Act, Durability, Existing, Intent, Ledger as _, RelPath, Rules, Share, Visitor,
+};
 use tempfile::TempDir;
 
 use super::common::eventually;
@@ -369,13 +371,13 @@ fn a_view_of_an_account_is_held_to_its_quota() {
 #[test]
 fn a_copied_folder_counts_in_full() {
     let market = Market::new();
-    let rules = hythe::share::Rules {
-        durability: hythe::share::Durability::None,
+    let rules = Rules {
+        durability: Durability::None,
         ledger: Arc::new(Books::new(
             market.town.accounts.clone(),
             Share::open(market.root.path()).unwrap(),
         )),
-        ..hythe::share::Rules::default()
+        ..Rules::default()
     };
     let share = Share::open(market.root.path()).unwrap().with_rules(rules);
     let bob = share.view_of(Access::Write, visitor("bob"));
@@ -384,7 +386,7 @@ fn a_copied_folder_counts_in_full() {
     }
     // More than half of the room that is left for each: what is copied so far
     // counts once, not twice.
-    let keep = hythe::share::Existing::Keep;
+    let keep = Existing::Keep;
     assert!(bob.copy(&path("a"), &path("b"), keep).unwrap());
     assert_eq!(market.used("bob"), 80);
     let error = bob.copy(&path("a"), &path("c"), keep).unwrap_err();
