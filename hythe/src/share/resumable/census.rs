@@ -16,8 +16,7 @@ use super::{UploadError, UploadId};
 
 /// The most unfinished uploads of one account, and of all visitors without one
 /// together: more than anyone has under way, and few enough that nobody fills
-/// a disk's table of files with uploads of nothing, three files for each. Those
-/// who begin at the same moment may pass it by a few.
+/// a disk's table of files with uploads of nothing, three files for each.
 pub const UPLOADS_OF_ONE: usize = 1000;
 
 /// The most unfinished uploads of all together. To list as many takes some
