@@ -319,3 +319,20 @@ fn many_at_one_time_are_not_promised_the_same_room() {
     }
     assert!((ROOM..ROOM * 3 / 2).contains(&taken), "{taken}");
 }
+
+#[test]
+fn uploads_of_an_account_that_is_gone_go_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (share, _books) = share(folder.path(), 100);
+    let (anna, ben) = (view(&share, Some("anna")), view(&share, Some("ben")));
+    let annas = anna.create_upload(&creation("a", Some(60))).unwrap();
+    let bens = ben.create_upload(&creation("b", Some(60))).unwrap();
+    let stranger = view(&share, None);
+    let strangers = stranger.create_upload(&creation("c", Some(60))).unwrap();
+    assert_eq!(share.remove_uploads_of("anna").unwrap(), 1);
+    assert_eq!(kind(anna.upload(annas)), io::ErrorKind::NotFound);
+    // Another account of that name has all of its room.
+    anna.create_upload(&creation("a", Some(100))).unwrap();
+    ben.upload(bens).unwrap();
+    stranger.upload(strangers).unwrap();
+}

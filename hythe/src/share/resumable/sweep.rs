@@ -52,6 +52,34 @@ impl Share {
         Ok(swept)
     }
 
+    /// Removes the unfinished uploads of an account that is gone: another of the
+    /// same name is not to have them, nor to make up for their room. How many
+    /// there were.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn remove_uploads_of(&self, account: &str) -> io::Result<usize> {
+        if self.is_one_file() {
+            return Ok(0);
+        }
+        let shed = match self.root.store.existing() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            folder => Shed::new(folder?),
+        };
+        let mut removed = 0;
+        for (id, piece) in shed.pieces()? {
+            let owner = match piece {
+                Piece::Info => shed.info(id).ok().and_then(|info| info.owner),
+                _ => None,
+            };
+            if owner.as_deref() == Some(account) {
+                shed.remove(id);
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
     /// [`sweep`](Self::sweep), if the last time was long ago. What fails is told
     /// in the log only.
     pub fn sweep_now_and_then(&self) {

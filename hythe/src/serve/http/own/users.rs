@@ -111,7 +111,14 @@ fn act(
         "home" => accounts.set_home(name, &home(form)?, by),
         "quota" => accounts.set_quota(name, quota(form)?, by),
         "password" => accounts.set_password(name, bytes(form, "password"), by),
-        "remove" => accounts.remove(name, by),
+        "remove" => {
+            accounts.remove(name, by)?;
+            // It is gone either way; what is left of it expires.
+            if let Err(error) = here.site.gate.share().remove_uploads_of(name) {
+                tracing::warn!(account = name, %error, "cannot remove unfinished uploads");
+            }
+            Ok(())
+        }
         "sign-out" => match accounts.account(name).map_err(Refused::Broken)? {
             Some(account) => accounts
                 .end_sessions(&account.name)
