@@ -67,8 +67,11 @@ pub(super) fn check_password(password: &[u8]) -> Result<(), &'static str> {
 /// Letters that are not seen, or turn around others, so that a name could look
 /// like another.
 fn is_invisible(letter: char) -> bool {
-    matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(letter, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
+        | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -99,6 +102,10 @@ mod tests {
             "FTP",
             "a\u{202e}b",
             "a\u{200b}",
+            "a\u{3164}",
+            "\u{2800}a",
+            "a\u{fe0f}",
+            "a\u{e0062}",
             "\u{a0}a",
             &"中".repeat(NAME_LIMIT + 1),
             &thousand,
