@@ -71,10 +71,42 @@ enum Quick {
     Left { input: Vec<u8>, unsent: Vec<u8> },
 }
 
-/// How far the first bytes of a body led.
-enum Begun {
-    Goes(Body),
-    Ended(Ended),
+/// How far the answer and what is here of the body led.
+enum Answered {
+    /// There is a reply without the body, of which this is here.
+    Reply(Reply, Vec<u8>),
+    /// The rest of the body is still to come.
+    Taking(Body),
+    /// Most bodies are small, and were here already.
+    Taken(Ended),
+}
+
+impl Answered {
+    fn take(intake: Box<dyn Intake>, framing: Framing, here: &[u8]) -> Self {
+        let mut body = Body::new(intake, framing);
+        body.take(here);
+        if body.is_over() {
+            Self::Taken(body.end())
+        } else {
+            Self::Taking(body)
+        }
+    }
+}
+
+/// How it was with a body, and what its end means.
+fn taken(
+    ended: Ended,
+    failed: Option<io::Error>,
+    input: &mut Vec<u8>,
+) -> Result<(Reply, u64, bool), Trouble> {
+    *input = ended.rest;
+    match (ended.end, failed) {
+        (Some(Ok((reply, whole))), _) => Ok((reply, ended.received, whole)),
+        (Some(Err(error)), _) => Err(error.into()),
+        (None, Some(error)) if error.kind() == io::ErrorKind::TimedOut => Err(TOO_SLOW.into()),
+        (None, Some(error)) => Err(error.into()),
+        (None, None) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,12 +276,24 @@ impl Session {
         };
         let begun = self.freshness();
         let (site, asked) = (Arc::clone(&self.site), Arc::clone(&ask));
-        let answer = reactor::unblock(move || answer(&site, &asked)).await;
+        let (here, framing) = (std::mem::take(input), terms.framing);
+        let waits = terms.expect_continue && here.is_empty();
+        // What of the body is here is taken in at once: to go to the pool again
+        // for it would cost as much as a small file does.
+        let answered = reactor::unblock(move || match answer(&site, &asked) {
+            Answer::Reply(reply) => Answered::Reply(reply, here),
+            Answer::Take(intake) => Answered::take(intake, framing, &here),
+        })
+        .await;
         // The time it took was ours.
         self.stream().progressed();
-        let (mut reply, received, whole) = match answer {
-            Answer::Reply(reply) => (reply, 0, self.drain_body(input, &terms).await?),
-            Answer::Take(intake) => self.take_in(intake, input, &terms).await?,
+        let (mut reply, received, whole) = match answered {
+            Answered::Reply(reply, here) => {
+                *input = here;
+                (reply, 0, self.drain_body(input, &terms).await?)
+            }
+            Answered::Taken(ended) => taken(ended, None, input)?,
+            Answered::Taking(body) => self.take_in(body, waits, input).await?,
         };
         if !ask.method.is_safe() {
             self.site.changes.fetch_add(1, Ordering::Release);
@@ -289,44 +333,22 @@ impl Session {
         }
     }
 
-    /// Has a body taken in: the reply, how many bytes came, and whether the
-    /// next request is to be found behind them.
+    /// Has the rest of a body taken in: the reply, how many bytes came, and
+    /// whether the next request is to be found behind them. A client that waits
+    /// is told to go on.
     async fn take_in(
         &self,
-        intake: Box<dyn Intake>,
+        body: Body,
+        waits: bool,
         input: &mut Vec<u8>,
-        terms: &Terms,
     ) -> Result<(Reply, u64, bool), Trouble> {
-        let mut body = Body::new(intake, terms.framing);
-        if terms.expect_continue && input.is_empty() {
+        if waits {
             self.stream().send_all(CONTINUE, More::No).await?;
         }
-        let here = std::mem::take(input);
-        let begun = reactor::unblock(move || {
-            body.take(&here);
-            // Most bodies are small, and here already.
-            if body.is_over() {
-                Begun::Ended(body.end())
-            } else {
-                Begun::Goes(body)
-            }
-        });
-        let (ended, failed) = match begun.await {
-            Begun::Ended(ended) => (ended, None),
-            Begun::Goes(body) => {
-                let (body, poured) = self.stream().pour(body).await;
-                (reactor::unblock(move || body.end()).await, poured.err())
-            }
-        };
+        let (body, poured) = self.stream().pour(body).await;
+        let ended = reactor::unblock(move || body.end()).await;
         self.stream().progressed();
-        *input = ended.rest;
-        match (ended.end, failed) {
-            (Some(Ok((reply, whole))), _) => Ok((reply, ended.received, whole)),
-            (Some(Err(error)), _) => Err(error.into()),
-            (None, Some(error)) if error.kind() == io::ErrorKind::TimedOut => Err(TOO_SLOW.into()),
-            (None, Some(error)) => Err(error.into()),
-            (None, None) => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-        }
+        taken(ended, poured.err(), input)
     }
 
     /// Reads until `input` begins with a whole head; false if the client has
