@@ -33,6 +33,9 @@ use crate::share::{Access, Durability, Rules, Share};
 /// Opens PATH to browsers, curl, FTP and Gopher clients until it is
 /// interrupted. Without further options only this machine can connect; to share
 /// on the network, add `--bind 0.0.0.0` (or `--bind ::` for IPv6 as well).
+///
+/// Visitors may read. With `--allow upload` they may add files too, and with
+/// `--user` or `--accounts` those may who have a name and a password.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// What to share
@@ -121,7 +124,7 @@ pub(super) struct Args {
     )]
     accounts: Option<PathBuf>,
 
-    /// What those may do who make an account for themselves, if they can; needs
+    /// Let visitors make accounts for themselves, which may do this; needs
     /// --accounts
     #[arg(
         long,
@@ -267,7 +270,7 @@ impl Allow {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sync {
-    /// When the kernel gets round to it
+    /// Nothing: the kernel writes when it gets round to it
     None,
     /// Each file before it appears under its name
     Complete,
