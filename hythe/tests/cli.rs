@@ -391,7 +391,7 @@ fn what_is_misspelt_is_a_usage_error() {
             &["--durability", "all"],
             "possible values: none, complete, every",
         ),
-        (&["--max-upload", "1.5G"], "give a size in bytes"),
+        (&["--max-upload", "much"], "give a size in bytes"),
         (&["--upload-expiry", "0"], "invalid value '0'"),
         (&["--model", "forky"], "invalid value 'forky'"),
         (&["--idle", "0"], "invalid value '0'"),
