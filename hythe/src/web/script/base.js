@@ -90,7 +90,9 @@ function explanation(error) {
   const paragraph = el("p", { text: error.message });
   if (error.status === 401) {
     const next = encodeURIComponent(location.pathname);
-    paragraph.append(" ", el("a", { href: `/.hythe/sign-in?next=${next}`, text: say("Sign in") }));
+    // Beside uploads, which wait here to be tried again.
+    const target = queue.length ? "_blank" : null;
+    paragraph.append(" ", el("a", { href: `/.hythe/sign-in?next=${next}`, target, text: say("Sign in") }));
   }
   return paragraph;
 }

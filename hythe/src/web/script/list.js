@@ -407,14 +407,25 @@ function openMenu(opener, item, at) {
   }));
 }
 
-/** How many rows get their menu button at once. A folder may have 100,000 of them,
- * and with each change a browser lays out all of a table: the others get theirs
- * when a hand or the focus comes near. */
-const MENUS = 1000;
+/** How many rows are dressed at once. A folder may have 100,000 of them: the others
+ * are when they come near the screen, or a hand or the focus near them. */
+const DRESSED = 1000;
+
+/** Whether the browser tells when a row comes near the screen. */
+const tellsNear = "ContentVisibilityAutoStateChangeEvent" in window;
+
+/** Turns a row as the server made it into one with a menu, and the time of the
+ * visitor's clock. */
+function dressRow(row) {
+  if ("dressed" in row.dataset) return;
+  row.dataset.dressed = "";
+  addMenu(row);
+  if (tellsNear) showLocalTime(row);
+}
 
 function addMenu(row) {
   const item = itemOf(row);
-  if (!item || row.querySelector(".more")) return;
+  if (!item) return;
   row.append(el("td", {}, el("button", { type: "button", class: "more", text: "⋯",
     "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": say("More for {}", item.name) })));
 }
@@ -454,30 +465,23 @@ function dress() {
   dressListing();
 }
 
-/** In how many rows times are those of the visitor's clock. More would have all of
- * a long table laid out once more; there they stay in UTC, and the column says so. */
-const LOCAL_TIMES = 5000;
-
-function showLocalTimes(listing) {
-  const times = listing.querySelectorAll("time");
-  const label = listing.querySelector("thead th:nth-child(4) > *");
-  if (!label || times.length > LOCAL_TIMES) return;
-  label.textContent = say("Modified");
+/** Shows when it was by the visitor's clock. */
+function showLocalTime(row) {
+  const time = row.querySelector("time");
+  if (!time) return;
+  const at = new Date(time.dateTime);
+  const utc = `${time.textContent} UTC`;
+  // Beyond the calendar of browsers.
+  if (isNaN(at)) { time.textContent = utc; return; }
   const two = (number) => String(number).padStart(2, "0");
-  for (const time of times) {
-    const at = new Date(time.dateTime);
-    // Beyond the calendar of browsers.
-    if (isNaN(at)) { time.textContent += " UTC"; continue; }
-    const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
-    time.title = `${time.textContent} UTC`;
-    time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
-  }
+  const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
+  time.title = utc;
+  time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
 }
 
 /** The same for the listing alone, which is made anew when it has changed. */
 function dressListing() {
   const listing = document.getElementById("listing");
-  showLocalTimes(listing);
   if (!searching()) {
     listing.querySelector("table").after(el("p", { class: "empty none-match", hidden: true,
       text: say("Nothing here has this in its name. Press Enter to search below, too.") }));
@@ -489,11 +493,13 @@ function dressListing() {
   }
   heads.append(el("td"));
   for (const cell of listing.querySelectorAll(".parent th")) cell.colSpan = 4;
-  rows().slice(0, MENUS).forEach(addMenu);
-  for (const approach of ["pointerover", "focusin"]) {
+  // Else some times would be in UTC for as long as nobody comes near them.
+  if (tellsNear) heads.querySelector("th:nth-child(4) > *").textContent = say("Modified");
+  rows().slice(0, DRESSED).forEach(dressRow);
+  for (const approach of ["contentvisibilityautostatechange", "pointerover", "focusin"]) {
     listing.addEventListener(approach, (event) => {
       const row = event.target.closest("tbody:not(.parent) tr");
-      if (row) addMenu(row);
+      if (row && !event.skipped) dressRow(row);
     });
   }
 
@@ -510,9 +516,6 @@ function dressListing() {
   bar.append(button(say("Clear"), () => chooseAll(false), { class: "plain" }));
   showChosen();
 
-  listing.addEventListener("change", (event) => {
-    if (event.target.closest("tbody")) showChosen();
-  });
   listing.addEventListener("click", (event) => {
     const row = event.target.closest("tbody:not(.parent) tr");
     if (event.target.matches?.("tbody input")) choose(event.target, event.shiftKey);
