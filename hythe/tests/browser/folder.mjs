@@ -1,7 +1,7 @@
 // What people do with files in a folder: make, rename, move, delete, take along,
 // find, look at.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, utimesSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import {
@@ -114,5 +114,20 @@ test(async () => {
   await eventually("the document", () => server.count("GET /rules.pdf 200") > 0);
   await page.keyboard.press("Escape");
   await viewer("rules.pdf").waitFor({ state: "hidden" });
-  content(page);
+
+  // A phone far down in a long folder: menus, and times of its own clock.
+  const crowd = Object.fromEntries(Array.from({ length: 1200 }, (_, at) => [`crowd/${at}.txt`, ""]));
+  write(share, crowd);
+  const evening = new Date("2024-02-03T20:15:00Z");
+  utimesSync(join(share, "crowd/1150.txt"), evening, evening);
+  const phone = await visitor({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true,
+    timezoneId: "Asia/Shanghai" });
+  await phone.goto(`${server.url}crowd/`);
+  await phone.getByRole("columnheader", { name: "Modified", exact: true }).waitFor();
+  await phone.getByRole("searchbox").fill("1150");
+  await phone.getByRole("button", { name: "More for 1150.txt" }).tap();
+  await phone.getByRole("menuitem", { name: "Preview" }).waitFor();
+  await phone.keyboard.press("Escape");
+  await row(phone, "1150.txt").getByText("2024-02-04 04:15").waitFor();
+  content(page, phone);
 });

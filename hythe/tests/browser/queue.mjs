@@ -32,16 +32,19 @@ test(async () => {
   assert.equal(readFileSync(server.path("taken.txt"), "utf8"), "old");
   await page.getByRole("button", { name: "Clear the list" }).click();
   await choose(page, "Upload files", join(own, "taken.txt"));
+  // So is the next one: it is asked only once.
+  write(server.share, { "taken (2).txt": "also old" });
   await dialog.getByRole("button", { name: "Keep both" }).click();
-  await row(page, "taken (2).txt").waitFor();
+  await row(page, "taken (3).txt").waitFor();
   assert.equal(readFileSync(server.path("taken.txt"), "utf8"), "old");
-  assert.equal(readFileSync(server.path("taken (2).txt"), "utf8"), "new");
+  assert.equal(readFileSync(server.path("taken (2).txt"), "utf8"), "also old");
+  assert.equal(readFileSync(server.path("taken (3).txt"), "utf8"), "new");
   await choose(page, "Upload files", join(own, "taken.txt"));
   await dialog.getByRole("button", { name: "Replace" }).click();
   await eventually("the new content", () => readFileSync(server.path("taken.txt"), "utf8") === "new");
   await line(page, "taken.txt").getByText(/^Done/).waitFor();
-  // Each answer leads to one more request.
-  assert.equal(server.count("POST / 412"), 3);
+  // Each answer leads to one more request, the one for both to two.
+  assert.equal(server.count("POST / 412"), 4);
   assert.equal(server.count("POST / 201"), 3);
 
   // Too large: said until dismissed, and nothing is there.
