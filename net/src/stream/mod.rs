@@ -431,8 +431,10 @@ fn is_deadline(error: &io::Error) -> bool {
 }
 
 /// How much of what a peer still sends is read before its connection is
-/// closed, and for how long: enough for a request that was under way.
-const LINGER_BYTES: usize = 256 * 1024;
+/// closed, and for how long: as much as is on its way when a peer in the middle
+/// of a long upload has been told that it is in vain. The buffers of both ends
+/// hold 6 and 4 MiB at most, as Linux has it.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What a peer did not take in all its time is thrown away with its connection

@@ -48,7 +48,9 @@ pub enum Poured {
 }
 
 impl Stream {
-    /// Receives into `sink` until that has all it wants.
+    /// Receives into `sink` until that has all it wants. Whoever gives up before
+    /// (drops the future) closes the connection: what has come meanwhile may
+    /// have been received.
     ///
     /// # Errors
     /// `TimedOut`, `ConnectionReset`…; what had come before it, the sink has.

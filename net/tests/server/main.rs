@@ -6,6 +6,7 @@ mod crowd;
 mod failures;
 mod limits;
 mod listening;
+mod pouring;
 mod serving;
 mod stopping;
 
