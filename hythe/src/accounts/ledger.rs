@@ -316,24 +316,7 @@ impl Books {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn left(&self, name: &str) -> io::Result<Option<u64>> {
-        let Some(quota) = self.accounts.quota(name)? else {
-            return Ok(None);
-        };
-        Ok(Some(quota.saturating_sub(self.accounts.usage(name)?)))
-    }
-}
-
-impl Ledger for Books {
-    fn room(&self, account: &str) -> io::Result<Option<u64>> {
-        self.left(account)
-    }
-
-    fn recount(&self, account: &str) -> io::Result<bool> {
-        self.look_again(account)
-    }
-
-    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<Option<Owned>> {
+    fn store(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<Option<Owned>> {
         let Some(name) = visitor.account.as_deref() else {
             // What a visitor without an account leaves here is nobody's.
             return self.accounts.0.store.with(|db| {
@@ -352,6 +335,38 @@ impl Ledger for Books {
             return Ok(before);
         }
         Err(io::ErrorKind::QuotaExceeded.into())
+    }
+
+    fn left(&self, name: &str) -> io::Result<Option<u64>> {
+        let Some(quota) = self.accounts.quota(name)? else {
+            return Ok(None);
+        };
+        Ok(Some(quota.saturating_sub(self.accounts.usage(name)?)))
+    }
+}
+
+/// What is wrong with the database, not taken for what the disk of the share
+/// says: nobody else has changed the file that is to be written, and it is not
+/// on a disk that can only be read.
+fn apart(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull => error,
+        io::ErrorKind::ResourceBusy => io::Error::new(io::ErrorKind::WouldBlock, error),
+        _ => io::Error::other(error),
+    }
+}
+
+impl Ledger for Books {
+    fn room(&self, account: &str) -> io::Result<Option<u64>> {
+        self.left(account).map_err(apart)
+    }
+
+    fn recount(&self, account: &str) -> io::Result<bool> {
+        self.look_again(account).map_err(apart)
+    }
+
+    fn stored(&self, visitor: &Visitor, path: &RelPath, bytes: u64) -> io::Result<Option<Owned>> {
+        self.store(visitor, path, bytes).map_err(apart)
     }
 
     fn undo(&self, visitor: &Visitor, path: &RelPath, before: Option<Owned>) -> io::Result<()> {
