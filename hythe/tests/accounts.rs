@@ -3,6 +3,8 @@
 
 #[path = "accounts/database.rs"]
 mod database;
+#[path = "accounts/locked.rs"]
+mod locked;
 #[path = "accounts/quota.rs"]
 mod quota;
 #[path = "accounts/served.rs"]

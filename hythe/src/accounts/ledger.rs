@@ -86,7 +86,7 @@ impl Accounts {
     /// # Errors
     /// The database's.
     pub fn audit_log(&self, limit: usize) -> io::Result<Vec<AuditLine>> {
-        self.0.store.with(|db| {
+        self.0.store.read(|db| {
             db.prepare(
                 "SELECT time, account, protocol, address, act, path, detail FROM audit
                  ORDER BY id DESC LIMIT ?",
@@ -111,7 +111,7 @@ impl Accounts {
     /// # Errors
     /// The database's.
     pub fn usage(&self, name: &str) -> io::Result<u64> {
-        self.0.store.with(|db| used(db, name))
+        self.0.store.read(|db| used(db, name))
     }
 
     /// Its quota, if it has one. Accounts for one run have none.
@@ -279,7 +279,7 @@ impl Books {
     /// The files of an account that aren't what the books say.
     fn changes(&self, name: &str) -> io::Result<Vec<Change>> {
         let view = self.share.view(Access::Read);
-        let owned: Vec<(Vec<u8>, i64)> = self.accounts.0.store.with(|db| {
+        let owned: Vec<(Vec<u8>, i64)> = self.accounts.0.store.read(|db| {
             db.prepare_cached("SELECT path, bytes FROM owned WHERE account = ?")?
                 .query_map([name], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()

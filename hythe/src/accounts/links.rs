@@ -239,7 +239,7 @@ impl Accounts {
     /// The database's.
     pub fn links(&self, account: Option<&str>) -> io::Result<Vec<Link>> {
         let now = self.now();
-        let links = self.0.store.with(|db| list(db, account, now))?;
+        let links = self.0.store.read(|db| list(db, account, now))?;
         let mut makers = HashMap::new();
         let mut living = Vec::with_capacity(links.len());
         for link in links {
@@ -288,7 +288,7 @@ impl Accounts {
     /// The database's.
     pub fn link(&self, token: &str) -> io::Result<Option<Link>> {
         let now = self.now();
-        self.0.store.with(|db| find(db, token, now))
+        self.0.store.read(|db| find(db, token, now))
     }
 
     /// Whether this is the password of the link; wrong ones count as those of

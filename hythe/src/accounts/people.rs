@@ -128,7 +128,7 @@ impl Accounts {
         if let Some(found) = self.temporary_that(|account| &*account.name == name) {
             return Ok(Some(found));
         }
-        self.0.store.with(|db| {
+        self.0.store.read(|db| {
             db.prepare_cached(&format!("{COLUMNS} WHERE name = ?"))?
                 .query_row([name], read)
                 .optional()
@@ -141,7 +141,7 @@ impl Accounts {
     }
 
     /// Writes down that an account is in use, if that wasn't done lately. That
-    /// it can't be done now is no reason to refuse anything.
+    /// it can't be done now is no reason to refuse anything, or to wait.
     pub(super) fn touch(&self, account: &mut Account) {
         let now = self.now();
         let lately = account
@@ -151,11 +151,10 @@ impl Accounts {
             return;
         }
         account.seen = Some(now);
-        let touched = self.0.store.with(|db| {
+        self.0.store.write_in_passing(|db| {
             db.prepare_cached("UPDATE accounts SET seen = ? WHERE name = ?")?
                 .execute(params![now, &*account.name])
         });
-        touched.ok();
     }
 
     /// The account of this name.
@@ -171,7 +170,7 @@ impl Accounts {
     /// # Errors
     /// The database's.
     pub fn list(&self) -> io::Result<Vec<Account>> {
-        let mut accounts = self.0.store.with(|db| {
+        let mut accounts = self.0.store.read(|db| {
             db.prepare(COLUMNS)?
                 .query_map([], |row| Ok(read(row)?.account))?
                 .collect::<rusqlite::Result<Vec<_>>>()

@@ -72,7 +72,7 @@ impl Accounts {
     pub fn session(&self, token: &str) -> io::Result<Option<Account>> {
         let hash = hash(token);
         let now = self.now();
-        let row = self.0.store.with(|db| {
+        let row = self.0.store.read(|db| {
             db.prepare_cached(
                 "SELECT account, run, used FROM sessions WHERE token = ? AND used > ?",
             )?
@@ -94,12 +94,12 @@ impl Accounts {
             return Ok(None);
         };
         if now - used >= REFRESH {
-            // That it can't be written down now is no reason to end it.
-            let refreshed = self.0.store.with(|db| {
+            // That it can't be written down now is no reason to end it, or to
+            // wait.
+            self.0.store.write_in_passing(|db| {
                 db.prepare_cached("UPDATE sessions SET used = ? WHERE token = ?")?
                     .execute(params![now, hash])
             });
-            refreshed.ok();
         }
         self.touch(&mut found.account);
         Ok(Some(found.account))

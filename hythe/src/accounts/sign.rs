@@ -288,7 +288,7 @@ impl Accounts {
         if self.temporary_named(|other| super::name::folded(other) == folded) {
             return Ok(true);
         }
-        self.0.store.with(|db| {
+        self.0.store.read(|db| {
             db.prepare_cached("SELECT 1 FROM accounts WHERE folded = ?")?
                 .exists([folded])
         })

@@ -1,8 +1,10 @@
-//! The database: one file of SQLite, its connection, and its versions.
+//! The database: one file of SQLite, its connections, and its versions.
 //!
-//! A process has one connection, opened when it is first needed. None is ever
-//! carried over a fork: SQLite forbids it, since the locks of a connection are
-//! its process's. A process that forks therefore keeps none open
+//! A process has two connections, opened when they are first needed: one that
+//! writes, and one that only reads, so that a visit goes on while somebody
+//! waits for a database that another program holds. None is ever carried over
+//! a fork: SQLite forbids it, since the locks of a connection are its
+//! process's. A process that forks therefore keeps none open
 //! ([`Store::keep_none_here`]), and a child that inherits one all the same
 //! leaves it alone.
 
@@ -14,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
@@ -108,17 +110,18 @@ const MIGRATIONS: &[&str] = &[
     super::links::SCHEMA,
 ];
 
-/// A database of accounts, and this process's connection to it.
+/// A database of accounts, and this process's connections to it.
 #[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
-    kept: Mutex<Option<Kept>>,
+    writer: Mutex<Option<Kept>>,
+    reader: Mutex<Option<Kept>>,
     /// The process that opened the store.
     maker: u32,
     /// Whether that one keeps no connection between two uses.
     maker_forks: AtomicBool,
     /// Where the database is of no use after this run. Dropped after the
-    /// connection.
+    /// connections.
     folder: Option<Folder>,
 }
 
@@ -147,7 +150,8 @@ impl Store {
     fn at(path: PathBuf, folder: Option<Folder>) -> io::Result<Self> {
         let store = Self {
             path,
-            kept: Mutex::new(None),
+            writer: Mutex::new(None),
+            reader: Mutex::new(None),
             maker: process::id(),
             maker_forks: AtomicBool::new(false),
             folder,
@@ -155,10 +159,16 @@ impl Store {
         store.make_file()?;
         let connection = store.migrated().map_err(|error| store.told(&error))?;
         store.check_writable(&connection)?;
-        *lock(&store.kept) = Some(Kept {
-            process: process::id(),
-            connection,
-        });
+        let reader = store
+            .connect_to_read()
+            .map_err(|error| store.told(&error))?;
+        let process = process::id();
+        for (place, connection) in [(&store.writer, connection), (&store.reader, reader)] {
+            *lock(place) = Some(Kept {
+                process,
+                connection,
+            });
+        }
         Ok(store)
     }
 
@@ -212,6 +222,13 @@ impl Store {
         Ok(connection)
     }
 
+    /// A connection that changes nothing by mistake.
+    fn connect_to_read(&self) -> rusqlite::Result<Connection> {
+        let connection = self.connect()?;
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        Ok(connection)
+    }
+
     fn check_writable(&self, connection: &Connection) -> io::Result<()> {
         match connection.is_readonly("main") {
             Ok(false) => Ok(()),
@@ -233,7 +250,8 @@ impl Store {
     pub(super) fn keep_none_here(&self) {
         self.maker_forks.store(true, Ordering::Relaxed);
         if process::id() == self.maker {
-            *lock(&self.kept) = None;
+            *lock(&self.writer) = None;
+            *lock(&self.reader) = None;
         }
     }
 
@@ -244,12 +262,49 @@ impl Store {
         }
     }
 
-    /// Does something with the connection.
+    /// Does something that changes nothing. It waits for no writer.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> io::Result<T> {
+        let reader = lock(&self.reader);
+        self.with_kept(reader, Self::connect_to_read, |db| work(db))
+    }
+
+    /// Does something with the connection that writes.
     pub(super) fn with<T>(
         &self,
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> io::Result<T> {
-        let mut kept = lock(&self.kept);
+        self.with_kept(lock(&self.writer), Self::connect, work)
+    }
+
+    /// Writes what may as well be written another time: it is left undone
+    /// where it would have to wait.
+    pub(super) fn write_in_passing(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
+    ) {
+        let writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        let done = self.with_kept(writer, Self::connect, |db| {
+            db.busy_timeout(Duration::ZERO)?;
+            let done = work(db);
+            db.busy_timeout(BUSY)?;
+            done
+        });
+        done.ok();
+    }
+
+    fn with_kept<T>(
+        &self,
+        mut kept: MutexGuard<'_, Option<Kept>>,
+        connect: impl FnOnce(&Self) -> rusqlite::Result<Connection>,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> io::Result<T> {
         let process = process::id();
         if kept.as_ref().is_some_and(|kept| kept.process != process) {
             // Closing it would take away locks of the process it belongs to.
@@ -257,7 +312,7 @@ impl Store {
         }
         let result = match kept.as_mut() {
             Some(kept) => work(&mut kept.connection),
-            None => self.connect().and_then(|connection| {
+            None => connect(self).and_then(|connection| {
                 work(
                     &mut kept
                         .insert(Kept {
@@ -326,15 +381,17 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if kept
-            .as_ref()
-            .is_some_and(|kept| kept.process != process::id())
-        {
-            mem::forget(kept.take());
+        for place in [&mut self.writer, &mut self.reader] {
+            let kept = place.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if kept
+                .as_ref()
+                .is_some_and(|kept| kept.process != process::id())
+            {
+                mem::forget(kept.take());
+            }
+            // Closed before its folder is removed.
+            *kept = None;
         }
-        // Closed before its folder is removed.
-        *kept = None;
     }
 }
 
@@ -402,7 +459,7 @@ fn explained(
 }
 
 /// A panic while the connection was in use has rolled back what it did.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
