@@ -101,7 +101,7 @@ impl Stream {
     }
 }
 
-/// How much is received at once: beyond it, fewer calls save nothing.
+/// How much a sink is given at once: beyond it, fewer calls save nothing.
 const PIECE: usize = 256 * 1024;
 
 /// How much is received before others on the pool get their turn.
@@ -162,34 +162,56 @@ impl<S: Sink> Pouring<S> {
         Stride { moved, end }
     }
 
+    /// Receives until the sink has all it wants, the peer ends or pauses, or it
+    /// is the turn of others. The buffer is filled before the sink takes it, as
+    /// far as the peer keeps up: few large pieces are cheaper to write.
     fn receive(&mut self, buffer: &mut [u8], moved: &mut usize) -> io::Result<Option<Poured>> {
-        loop {
-            let room = usize::try_from(self.sink.room())
-                .unwrap_or(PIECE)
-                .min(PIECE);
+        let mut filled = 0;
+        let result = loop {
+            let room = usize::try_from(self.sink.room()).map_or(PIECE, |room| room.min(PIECE));
             if room == 0 {
-                return Ok(Some(Poured::Full));
+                break Ok(Some(Poured::Full));
             }
-            if *moved >= STRIDE {
-                return Ok(None);
+            if *moved >= STRIDE && filled == 0 {
+                break Ok(None);
             }
-            match self.socket.recv(&mut buffer[..room]) {
-                Ok(0) => return Ok(Some(Poured::End)),
+            match self.socket.recv(&mut buffer[filled..room]) {
+                Ok(0) => break Ok(Some(Poured::End)),
                 Ok(count) => {
                     *moved += count;
-                    self.sink.take(&buffer[..count]);
+                    filled += count;
+                    if filled == room {
+                        self.sink.take(&buffer[..filled]);
+                        filled = 0;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let together = self.sink.expected().clamp(1, TOGETHER);
+                    let expected = self.sink.expected().saturating_sub(filled as u64);
+                    // It may be all there is: only the sink can tell.
+                    if filled > 0 && expected == 0 {
+                        self.sink.take(&buffer[..filled]);
+                        filled = 0;
+                        continue;
+                    }
+                    let together = expected.min((room - filled) as u64).clamp(1, TOGETHER);
                     self.set_low_water(together as u32);
-                    if *moved == 0 || !self.more_within_pause()? {
-                        return Ok(None);
+                    if *moved == 0 {
+                        break Ok(None);
+                    }
+                    match self.more_within_pause() {
+                        Ok(true) => {}
+                        Ok(false) => break Ok(None),
+                        Err(error) => break Err(error),
                     }
                 }
-                Err(error) => return Err(error),
+                Err(error) => break Err(error),
             }
+        };
+        if filled > 0 {
+            self.sink.take(&buffer[..filled]);
         }
+        result
     }
 
     /// Sockets that know no such thing wake up more often.

@@ -58,6 +58,10 @@ enum Left {
     Chunks(Chunked),
 }
 
+/// To multiples of this, from its beginning, a body is taken in: of many pages,
+/// and as much as is received at once.
+const PAGES: u64 = 256 * 1024;
+
 /// A body that has ended.
 pub(super) struct Ended {
     /// How many bytes of it came.
@@ -148,7 +152,9 @@ impl Sink for Body {
     fn room(&self) -> u64 {
         match &self.left {
             _ if self.is_over() => 0,
-            Left::Bytes(left) => *left,
+            // As far as the end of a piece, so that what is written to a file
+            // begins and ends where its pages do.
+            Left::Bytes(left) => (*left).min(PAGES - self.received % PAGES),
             Left::Chunks(_) => u64::MAX,
         }
     }
