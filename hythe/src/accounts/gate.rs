@@ -18,6 +18,7 @@ struct Terms {
     strangers: Access,
     accounts: Option<Accounts>,
     register: Access,
+    register_quota: Option<u64>,
 }
 
 impl Gate {
@@ -28,6 +29,7 @@ impl Gate {
             strangers,
             accounts: None,
             register: Access::None,
+            register_quota: None,
         }))
     }
 
@@ -39,6 +41,18 @@ impl Gate {
             strangers: self.0.strangers,
             accounts: Some(accounts),
             register,
+            register_quota: self.0.register_quota,
+        }))
+    }
+
+    /// The gate with a quota for the accounts that visitors make.
+    pub fn with_register_quota(self, quota: Option<u64>) -> Self {
+        Self(Arc::new(Terms {
+            share: self.0.share.clone(),
+            strangers: self.0.strangers,
+            accounts: self.0.accounts.clone(),
+            register: self.0.register,
+            register_quota: quota,
         }))
     }
 
@@ -60,6 +74,11 @@ impl Gate {
     /// The role of those who register; [`Access::None`] where nobody can.
     pub fn register(&self) -> Access {
         self.0.register
+    }
+
+    /// How many bytes each of those who register may store.
+    pub fn register_quota(&self) -> Option<u64> {
+        self.0.register_quota
     }
 
     /// The view of a visitor without an account.

@@ -198,8 +198,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Makes an account for a visitor, who chooses a password of at least eight
-    /// bytes.
+    /// Makes an account with this role and quota for a visitor, who chooses a
+    /// password of at least eight bytes.
     ///
     /// # Errors
     /// [`Refused`].
@@ -207,7 +207,7 @@ impl Accounts {
         &self,
         name: &[u8],
         password: &[u8],
-        role: Access,
+        (role, quota): (Access, Option<u64>),
         from: &Addr,
         protocol: &'static str,
     ) -> Result<Account, Refused> {
@@ -230,7 +230,7 @@ impl Accounts {
             name: name.into(),
             role,
             home: RelPath::root(),
-            quota: None,
+            quota,
             created: self.now(),
             seen: Some(self.now()),
             temporary: false,

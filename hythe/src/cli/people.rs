@@ -63,6 +63,7 @@ pub(super) struct People<'a> {
     pub(super) users: &'a [OsString],
     pub(super) file: Option<&'a Path>,
     pub(super) register: Access,
+    pub(super) register_quota: Option<u64>,
     /// The folder or file that is shared.
     pub(super) shared: &'a Path,
 }
@@ -73,6 +74,11 @@ impl People<'_> {
     pub(super) fn accounts(&self) -> Result<Option<Accounts>, Failure> {
         if self.register > Access::None && self.file.is_none() {
             let text = "--register needs --accounts FILE, to keep the accounts in";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        if self.register_quota.is_some() && self.register == Access::None {
+            let text =
+                "--register-quota needs --register ROLE: without it visitors make no accounts";
             return Err(Failure::new(Exit::Usage, text));
         }
         let accounts = match self.file {

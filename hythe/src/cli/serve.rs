@@ -135,6 +135,12 @@ pub(super) struct Args {
     )]
     register: Allow,
 
+    /// How much each account may store that a visitor has made: bytes, or with
+    /// K, M, G or T; needs --register [default: no limit]
+    #[arg(long, env = "HYTHE_REGISTER_QUOTA", value_name = "SIZE", value_parser = parse_size,
+          help_heading = "Who may come in")]
+    register_quota: Option<u64>,
+
     /// What is written to the disk at once, to survive a power cut
     #[arg(
         long,
@@ -404,6 +410,7 @@ impl Args {
                     accounts.before_forks();
                 }
                 gate.with_accounts(accounts, self.register.access())
+                    .with_register_quota(self.register_quota)
             }
             None => gate,
         })
@@ -414,6 +421,7 @@ impl Args {
             users: &self.user,
             file: self.accounts.as_deref(),
             register: self.register.access(),
+            register_quota: self.register_quota,
             shared: &self.path,
         }
     }

@@ -291,8 +291,13 @@ fn argon2_of(password: &[u8]) -> String {
 fn visitors_register_with_the_role_there_is_for_them() {
     let town = Town::new();
     let register = |name: &str, password: &[u8], role| {
-        town.accounts
-            .register(name.as_bytes(), password, role, &from("192.0.2.1"), "test")
+        town.accounts.register(
+            name.as_bytes(),
+            password,
+            (role, None),
+            &from("192.0.2.1"),
+            "test",
+        )
     };
     let account = register("Lei", b"12345678", Access::Upload).unwrap();
     assert_eq!((account.role, account.quota), (Access::Upload, None));
@@ -348,7 +353,7 @@ fn one_address_makes_so_many_accounts_an_hour() {
     let register = |name: &str, host: &str| {
         let name = name.as_bytes();
         town.accounts
-            .register(name, b"12345678", Access::Read, &from(host), "test")
+            .register(name, b"12345678", (Access::Read, None), &from(host), "test")
     };
     for number in 0..REGISTRATIONS {
         register(&format!("user{number}"), "192.0.2.1").unwrap();

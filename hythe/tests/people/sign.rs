@@ -437,3 +437,33 @@ fn curl_signs_in_with_a_cookie_jar() {
         .arg(format!("{url}account")));
     assert!(told.starts_with(b"{\"name\":\"will\""));
 }
+
+#[test]
+fn who_signs_up_has_the_quota_there_is_for_visitors() {
+    let site = Site::with(&["--register", "upload", "--register-quota", "1K"]);
+    let reply = site.post(
+        "/.hythe/sign-up",
+        "name=new&password=a+long+secret",
+        &[BROWSER],
+    );
+    assert_eq!(reply.status, 303, "{}", reply.text());
+    let session = cookie(&reply);
+    let put = |target: &str, size: usize| {
+        let length = format!("Content-Length: {size}");
+        let mut client = Client::new(site.address());
+        client.send(&request(
+            "PUT",
+            target,
+            &[&length, &session, "Origin: http://quay"],
+        ));
+        client.send(&vec![b'x'; size]);
+        client.reply("PUT").status
+    };
+    assert_eq!((put("/one", 1000), put("/two", 100)), (201, 507));
+    let database = site.folder.path().join("accounts.db");
+    let mut list = common::hythe();
+    list.args(["user", "list", "--json", "--accounts"])
+        .arg(database);
+    let list: serde_json::Value = serde_json::from_slice(&run(&mut list)).unwrap();
+    assert_eq!(list[0]["quota"], 1024, "{list}");
+}

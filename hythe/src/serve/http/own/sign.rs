@@ -126,7 +126,8 @@ pub(super) fn sign_up(here: &Here, form: &Form) -> Reply {
         let wrong = here.lang().say("The two passwords are not the same.");
         return not_signed_up(here, form, 400, wrong);
     }
-    match accounts.register(name, password, role, &here.ask.way.peer, "http") {
+    let terms = (role, here.site.gate.register_quota());
+    match accounts.register(name, password, terms, &here.ask.way.peer, "http") {
         Ok(account) => begin(here, form, &account, 201),
         Err(refused) => {
             let (status, wrong) = told_refused(here.lang(), &refused);
