@@ -774,6 +774,7 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
         &["--accounts", &no_database],
         &["--tls-self-signed"],
         &["--register", "read"],
+        &["--register-quota", "1M"],
         &["--config", &missing],
         &["--config", "/"],
         &["--config", ""],
