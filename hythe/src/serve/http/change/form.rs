@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use hythe_wire::http::Multipart;
-use hythe_wire::http::multipart::Event;
+use hythe_wire::http::multipart::{Event, PartHead};
 use serde_json::json;
 
 use super::Change;
@@ -33,12 +33,14 @@ impl Change {
         let reader = Multipart::new(content_type)
             .map_err(|error| self.refusal(error.status, error.reason))?;
         Ok(Answer::Take(Box::new(Form {
-            change: self,
             reader,
-            current: None,
-            overwrite: false,
-            field: None,
-            outcomes: Vec::new(),
+            parts: Parts {
+                change: self,
+                current: None,
+                overwrite: false,
+                field: None,
+                outcomes: Vec::new(),
+            },
         })))
     }
 }
@@ -49,8 +51,13 @@ const NAME_SHOWN: usize = 255;
 
 /// A form that comes in.
 struct Form {
-    change: Change,
     reader: Multipart,
+    parts: Parts,
+}
+
+/// What has come of it.
+struct Parts {
+    change: Change,
     /// The file that comes just now, and its name.
     current: Option<(RelPath, Incoming)>,
     /// Whether the files that follow may replace others.
@@ -69,77 +76,80 @@ struct Outcome {
 impl Intake for Form {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
         let mut bytes = bytes;
-        let Self {
-            change,
-            reader,
-            current,
-            overwrite,
-            field,
-            outcomes,
-        } = self;
+        let Self { reader, parts } = self;
         loop {
             let event = reader.next(&mut bytes);
-            let event = event.map_err(|error| change.refusal(error.status, error.reason))?;
-            match event {
+            match event.map_err(|error| parts.change.refusal(error.status, error.reason))? {
                 None => return Ok(()),
-                Some(Event::Part(head)) => {
-                    // A field without a file, or one where none was chosen.
-                    let Some(name) = head.filename.filter(|name| !name.is_empty()) else {
-                        *field = (head.name.as_deref() == Some(b"overwrite")).then(Vec::new);
-                        continue;
-                    };
-                    if outcomes.len() == MAX_FILES {
-                        let text = format!("send at most {MAX_FILES} files at once");
-                        return Err(change.refusal(413, &text));
-                    }
-                    match change.begin(&name, *overwrite) {
-                        Ok(begun) => *current = Some(begun),
-                        Err(why) => {
-                            let mut name = name;
-                            name.truncate(NAME_SHOWN);
-                            outcomes.push(Outcome {
-                                name,
-                                result: Err(why),
-                            });
-                        }
-                    }
-                }
-                Some(Event::Data(data)) => {
-                    if let Some(value) = field {
-                        let room = FIELD_LIMIT.saturating_sub(value.len());
-                        value.extend_from_slice(&data[..data.len().min(room)]);
-                    }
-                    if let Some((_, incoming)) = current
-                        && let Err(error) = incoming.write(data)
-                        && let Some((path, _)) = current.take()
-                    {
-                        outcomes.push(change.outcome(path, Err(error)));
-                    }
-                }
-                Some(Event::End) => {
-                    if let Some(value) = field.take() {
-                        *overwrite = !matches!(&*value, b"" | b"0" | b"no" | b"off" | b"false");
-                    }
-                    if let Some((path, incoming)) = current.take() {
-                        let result = incoming.finish().map(drop);
-                        outcomes.push(change.outcome(path, result));
-                    }
-                }
+                Some(Event::Part(head)) => parts.begin(head)?,
+                Some(Event::Data(data)) => parts.data(data),
+                Some(Event::End) => parts.end(),
                 Some(Event::Done) => {}
             }
         }
     }
 
     fn end(self: Box<Self>) -> Reply {
-        let change = &self.change;
+        let Parts {
+            change, outcomes, ..
+        } = &self.parts;
         if !self.reader.is_done() {
             let text = "the form ends too soon; what was whole of it is stored";
             return change.refusal(400, text);
         }
-        if self.outcomes.is_empty() {
+        if outcomes.is_empty() {
             return change.refusal(400, "there is no file in the form");
         }
-        change.told(&self.outcomes)
+        change.told(outcomes)
+    }
+}
+
+impl Parts {
+    /// Begins a part: a file, or a field, or one where no file was chosen.
+    fn begin(&mut self, head: PartHead) -> Result<(), Reply> {
+        let Some(name) = head.filename.filter(|name| !name.is_empty()) else {
+            self.field = (head.name.as_deref() == Some(b"overwrite")).then(Vec::new);
+            return Ok(());
+        };
+        if self.outcomes.len() == MAX_FILES {
+            let text = format!("send at most {MAX_FILES} files at once");
+            return Err(self.change.refusal(413, &text));
+        }
+        match self.change.begin(&name, self.overwrite) {
+            Ok(begun) => self.current = Some(begun),
+            Err(why) => {
+                let mut name = name;
+                name.truncate(NAME_SHOWN);
+                self.outcomes.push(Outcome {
+                    name,
+                    result: Err(why),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, data: &[u8]) {
+        if let Some(value) = &mut self.field {
+            let room = FIELD_LIMIT.saturating_sub(value.len());
+            value.extend_from_slice(&data[..data.len().min(room)]);
+        }
+        if let Some((_, incoming)) = &mut self.current
+            && let Err(error) = incoming.write(data)
+            && let Some((path, _)) = self.current.take()
+        {
+            self.outcomes.push(self.change.outcome(path, Err(error)));
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(value) = self.field.take() {
+            self.overwrite = !matches!(&*value, b"" | b"0" | b"no" | b"off" | b"false");
+        }
+        if let Some((path, incoming)) = self.current.take() {
+            let result = incoming.finish().map(drop);
+            self.outcomes.push(self.change.outcome(path, result));
+        }
     }
 }
 
