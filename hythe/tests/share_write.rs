@@ -2,6 +2,9 @@
 //! nothing is ever seen half, that nothing outside the share is touched however
 //! fast links are swapped, and that what fails leaves the tree as it was.
 
+#[path = "common/mounts.rs"]
+mod mounts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -18,6 +21,7 @@ use hythe::share::{
     Access, Act, Durability, Existing, How, Intent, Lacks, Ledger, Modified, Order, Owned, RelPath,
     Rules, Share, Stored, View, Visitor,
 };
+use mounts::{mount, with_mounts};
 use tempfile::TempDir;
 
 const CANARY: &str = "the canary";
@@ -1472,47 +1476,6 @@ fn everything_is_there_after_syncing_too() {
         put(&view, "folder/new", Existing::Keep, "x").unwrap();
         assert!(place.disk("folder/new").exists());
     }
-}
-
-/// Runs one of the tests marked as ignored again, as root of a mount namespace
-/// of its own, where it may mount what it needs and leaves no trace.
-fn with_mounts(test: &str) {
-    let program = std::env::current_exe().unwrap();
-    let root = rustix::process::geteuid().is_root();
-    let output = Command::new("unshare")
-        .arg(if root { "-m" } else { "-rm" })
-        .arg(&program)
-        .args([
-            "--exact",
-            test,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env("TMPDIR", std::env::temp_dir())
-        .output()
-        .expect("unshare (Debian: util-linux) runs");
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success() && text(&output.stdout).contains("1 passed"),
-        "`unshare -m` must be permitted here, as root or with user namespaces \
-         (sysctl kernel.unprivileged_userns_clone=1):\n{}\n{}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-}
-
-fn mount(arguments: &[&str], at: &Path) {
-    let output = Command::new("mount")
-        .args(arguments)
-        .arg(at)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "mount {arguments:?} must be permitted: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 pub mod ftp;
 pub mod http;
+pub mod mounts;
 pub mod people;
 
 use std::ffi::OsStr;

@@ -6,39 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::common::content;
+use super::common::mounts::{mount, with_mounts};
 use super::*;
-
-/// Runs one of the tests marked as ignored again, as root of a mount namespace
-/// of its own, where it may mount what it needs and leaves no trace.
-fn with_mounts(test: &str) {
-    let program = std::env::current_exe().unwrap();
-    let root = rustix::process::geteuid().is_root();
-    let output = Command::new("unshare")
-        .arg(if root { "-m" } else { "-rm" })
-        .arg(&program)
-        .args([
-            "--exact",
-            test,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
-        .env("TMPDIR", std::env::temp_dir())
-        .output()
-        .expect("unshare (Debian: util-linux) runs");
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success() && text(&output.stdout).contains("1 passed"),
-        "`unshare -m` must be permitted here, as root or with user namespaces \
-         (sysctl kernel.unprivileged_userns_clone=1):\n{}\n{}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-}
-
-fn mount(arguments: &[&str], at: &Path) {
-    common::run(Command::new("mount").args(arguments).arg(at));
-}
 
 fn small(at: &Path, options: &str) {
     mount(&["-t", "tmpfs", "-o", options, "small"], at);
