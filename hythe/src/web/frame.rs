@@ -83,6 +83,6 @@ pub(super) struct Top<'a> {
 pub(super) struct Bottom;
 
 /// A text as a value in a query.
-fn query_value(text: &str) -> PercentEncode<'_> {
+pub(super) fn query_value(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::Setting;
-use super::frame::{Bottom, Top};
+use super::frame::{Bottom, Top, query_value};
 use super::own::{rendered, top, way};
 
 /// What is already known when a form is shown, again or for the first time.
@@ -44,8 +44,7 @@ fn with_next(path: &str, next: &str) -> String {
     if next.is_empty() {
         return path.to_owned();
     }
-    let next = percent_encoding::utf8_percent_encode(next, percent_encoding::NON_ALPHANUMERIC);
-    format!("{path}?next={next}")
+    format!("{path}?next={}", query_value(next))
 }
 
 #[derive(Template)]
