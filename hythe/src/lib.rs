@@ -1,8 +1,10 @@
 //! Serve a folder over HTTP, FTP and Gopher.
 #![forbid(unsafe_code)]
 pub mod accounts;
+pub mod checksum;
 pub mod cli;
 mod quantity;
 pub mod serve;
 pub mod share;
+pub mod tls;
 pub mod web;

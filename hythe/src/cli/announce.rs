@@ -176,10 +176,13 @@ fn reach(listening: &[Listening], own: &[InterfaceAddress], screen: Option<Scree
         // Writing into memory does not fail.
         writeln!(text, "  {url}").ok();
     }
-    let best = listening
-        .iter()
-        .filter(|listening| listening.protocol == "http")
-        .find_map(|listening| listening.urls(own).into_iter().next());
+    // A phone does not know a certificate that nobody vouches for.
+    let best = ["http", "https"].into_iter().find_map(|protocol| {
+        listening
+            .iter()
+            .filter(|listening| listening.protocol == protocol)
+            .find_map(|listening| listening.urls(own).into_iter().next())
+    });
     if let Some((url, screen)) = best.zip(screen)
         && let Some(code) = qr_code(&url, screen)
     {

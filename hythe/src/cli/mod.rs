@@ -12,6 +12,7 @@ mod people;
 mod secret;
 mod serve;
 mod sockopts;
+mod tls;
 mod user;
 
 use std::ffi::OsString;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use hythe_net::{Addr, Limits, Model, MuxKind, Patience, Server};
+use hythe_net::{Addr, Handler, Limits, Model, MuxKind, Patience, Server};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::low_level::pipe;
@@ -21,6 +22,7 @@ use super::announce::{Listening, announce};
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
 use super::people::People;
+use super::tls::{self, Tls};
 use crate::accounts::{Books, Gate};
 use crate::quantity::{parse_size, parse_span};
 use crate::serve::ftp::{Ftp, FtpConfig};
@@ -87,6 +89,19 @@ pub(super) struct Args {
     #[arg(long, env = "HYTHE_PASSIVE_PORTS", value_name = "A-B", value_parser = parse_ports,
           help_heading = "Where to listen")]
     passive_ports: Option<RangeInclusive<u16>>,
+
+    /// The IPv4 address that FTP clients are told to open data connections to,
+    /// where a router translates addresses [default: the one they came to]
+    #[arg(
+        long,
+        env = "HYTHE_PASSIVE_ADDRESS",
+        value_name = "ADDRESS",
+        help_heading = "Where to listen"
+    )]
+    passive_address: Option<Ipv4Addr>,
+
+    #[command(flatten)]
+    tls: tls::Args,
 
     /// What a visitor without an account may do
     #[arg(
@@ -225,7 +240,7 @@ pub(super) struct Args {
 
 /// Where a protocol listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Listen {
+pub(super) enum Listen {
     Off,
     At { host: Option<String>, port: u16 },
 }
@@ -437,47 +452,46 @@ impl Args {
 
     /// A server that listens wherever it was told to, with the names of the
     /// protocols in the order of its addresses.
-    fn server(&self, gate: &Gate) -> Result<(Server, Vec<&'static str>), Failure> {
-        let mut server = Server::new(self.model()?).limits(self.limits());
-        let mut protocols = Vec::new();
-        if let Some(address) = self.resolve("http", &self.http)? {
-            let config = HttpConfig {
-                index: self.index,
-                trust_content: self.trust_content,
-                short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
-            };
-            let handler = Http::new(gate.clone(), config);
-            server = server
-                .listen(&address, handler)
-                .map_err(taken("http", &self.http, &address))?;
-            protocols.push("http");
-        }
-        if let Some(address) = self.resolve("ftp", &self.ftp)? {
-            let config = FtpConfig {
-                passive_ports: self.passive_ports.clone(),
-                patience: self.limits().patience,
-                ..FtpConfig::default()
-            };
-            let handler = Ftp::new(gate.clone(), config);
-            server = server
-                .listen(&address, handler)
-                .map_err(taken("ftp", &self.ftp, &address))?;
-            protocols.push("ftp");
-        }
-        if let Some(address) = self.resolve("gopher", &self.gopher)? {
-            let handler = Gopher::new(gate.clone(), None);
-            server = server.listen(&address, handler).map_err(taken(
-                "gopher",
-                &self.gopher,
-                &address,
-            ))?;
-            protocols.push("gopher");
-        }
-        if protocols.is_empty() {
+    fn server(&self, gate: &Gate, tls: Option<&Tls>) -> Result<Listeners<'_>, Failure> {
+        let config = HttpConfig {
+            index: self.index,
+            trust_content: self.trust_content,
+            short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
+        };
+        let http = Http::new(gate.clone(), config);
+        let config = FtpConfig {
+            passive_ports: self.passive_ports.clone(),
+            passive_address: self.passive_address,
+            patience: self.limits().patience,
+            tls_required: self.tls.ftp_required(),
+            tls_session_required: self.tls.ftp_session_required(),
+            ..FtpConfig::default()
+        };
+        let ftp = Ftp::new(gate.clone(), config);
+        let gopher = Gopher::new(gate.clone(), None);
+        let listeners = Listeners {
+            args: self,
+            server: Server::new(self.model()?).limits(self.limits()),
+            protocols: Vec::new(),
+        };
+        let listeners = listeners.add("http", &self.http, http.clone())?;
+        let listeners = match tls {
+            Some(tls) => {
+                let acceptor = tls.acceptor("ftp")?;
+                let https = http.over_tls(tls.acceptor("http/1.1")?);
+                listeners
+                    .add("https", &tls.https, https)?
+                    .add("ftp", &self.ftp, ftp.clone().with_tls(acceptor.clone()))?
+                    .add("ftps", &tls.ftps, ftp.over_tls(acceptor))?
+            }
+            None => listeners.add("ftp", &self.ftp, ftp)?,
+        };
+        let listeners = listeners.add("gopher", &self.gopher, gopher)?;
+        if listeners.protocols.is_empty() {
             let text = "nothing to serve: http, ftp and gopher are all off; turn one on";
             return Err(Failure::new(Exit::Usage, text));
         }
-        Ok((server, protocols))
+        Ok(listeners)
     }
 
     fn resolve(&self, flag: &str, listen: &Listen) -> Result<Option<Addr>, Failure> {
@@ -496,6 +510,31 @@ impl Args {
             Failure::new(Exit::Other, text)
         })?;
         Ok(found.into_iter().next())
+    }
+}
+
+/// A server in the making, with the names of the protocols in the order of its
+/// addresses.
+struct Listeners<'a> {
+    args: &'a Args,
+    server: Server,
+    protocols: Vec<&'static str>,
+}
+
+impl Listeners<'_> {
+    /// Has a protocol served, unless it is off.
+    fn add(
+        mut self,
+        protocol: &'static str,
+        listen: &Listen,
+        handler: impl Handler,
+    ) -> Result<Self, Failure> {
+        if let Some(address) = self.args.resolve(protocol, listen)? {
+            let listening = self.server.listen(&address, handler);
+            self.server = listening.map_err(taken(protocol, listen, &address))?;
+            self.protocols.push(protocol);
+        }
+        Ok(self)
     }
 }
 
@@ -535,15 +574,29 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let _log = logging::start(args.log, args.model != ModelName::Forks);
     hythe_net::raise_descriptor_limit().ok();
     let gate = args.gate()?;
-    let (server, protocols) = args.server(&gate)?;
+    let tls = args.tls.tls(&args.path)?;
+    let Listeners {
+        server, protocols, ..
+    } = args.server(&gate, tls.as_ref())?;
     let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
-    let server = server.stop_on(signals().map_err(failed)?);
+    let mut server = server.stop_on(signals().map_err(failed)?);
+    if let Some(tls) = &tls {
+        server = tls
+            .reload_on_hangup(server)
+            .map_err(|error| tls::no_signals(&error))?;
+    }
     let listening: Vec<Listening> = protocols
         .into_iter()
         .zip(server.addresses())
         .map(|(protocol, address)| Listening { protocol, address })
         .collect();
     announce(&listening, args.allow.access(), args.log);
+    if let Some(tls) = &tls {
+        tracing::info!(
+            fingerprint = tls.fingerprint(),
+            "TLS is on; SHA-256 of the certificate"
+        );
+    }
     let served = server.serve().map_err(failed);
     if let Some(accounts) = gate.accounts() {
         // A thread of the pool may hold them until the program has ended.

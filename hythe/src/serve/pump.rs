@@ -2,10 +2,10 @@
 
 use std::io;
 
-use hythe_net::Stream;
 use hythe_net::reactor::unblock;
 
 use crate::share::Pieces;
+use crate::tls::Channel;
 
 /// Has pieces made on the pool, one at a time, and gives each to `send` before
 /// the next is begun: the pace of the reader is the pace of the work. The time
@@ -15,7 +15,7 @@ use crate::share::Pieces;
 /// The disk's or `send`'s. What was sent is not whole then, and the peer must
 /// be let know in the way of its protocol.
 pub(super) async fn pump(
-    stream: &Stream,
+    stream: &Channel,
     mut pieces: Box<dyn Pieces>,
     mut send: impl AsyncFnMut(&mut Vec<u8>) -> io::Result<()>,
 ) -> io::Result<()> {

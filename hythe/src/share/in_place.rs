@@ -24,6 +24,8 @@ pub enum How {
     At(u64),
     /// From its beginning, with nothing of what it was.
     Truncate,
+    /// In a file that must not be there yet.
+    New,
 }
 
 /// A file that is being written where it is. It counts toward the quota when
@@ -42,42 +44,38 @@ pub struct Writing {
 }
 
 impl View {
+    /// Whether [`write_in_place`](Self::write_in_place) would succeed, as far as
+    /// can be known now. Nothing is changed by asking.
+    ///
+    /// # Errors
+    /// As [`write_in_place`](Self::write_in_place).
+    pub fn check_in_place(&self, path: &RelPath, how: How) -> io::Result<()> {
+        let (_, before) = self.spot_in_place(path, how)?;
+        let mut allowance = Allowance::new(None, self.share.rules.max_upload, before.unwrap_or(0));
+
+        // The first byte of what is to come.
+        allowance.reach(self, how.offset(before)?.saturating_add(1))
+    }
+
     /// Begins to write into the file at `path`, which is made if it is missing.
     /// A new file needs [`Access::Upload`], any other [`Access::Write`].
     ///
     /// # Errors
     /// `NotFound` where the folder is not there, or, for [`How::At`], the file;
     /// `IsADirectory`, `InvalidInput` for an offset past the end,
-    /// `AlreadyExists` for what can't be written to, `QuotaExceeded`.
+    /// `AlreadyExists` for what can't be written to, and for [`How::New`];
+    /// `QuotaExceeded`.
     pub fn write_in_place(&self, path: &RelPath, how: How) -> io::Result<Writing> {
-        self.may(Access::Upload, Act::Append, path)?;
-        let spot = self.spot_for(path)?;
-        let (file, before) = match spot.look()? {
-            There::Nothing if matches!(how, How::At(1..)) => {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            There::Nothing => (open(&spot, OFlags::CREATE | OFlags::EXCL)?, None),
-            There::File(_) => {
-                self.may(Access::Write, Act::Append, path)?;
+        let (spot, there) = self.spot_in_place(path, how)?;
+        let (file, before) = match there {
+            None => (open(&spot, OFlags::CREATE | OFlags::EXCL)?, None),
+            Some(_) => {
                 let file = open(&spot, OFlags::empty())?;
                 let meta = Meta::new(&fstat(&file)?).ok_or(Errno::NOENT)?;
                 (file, Some(meta.size))
             }
-            There::Folder(_) => return Err(io::ErrorKind::IsADirectory.into()),
-            There::Link | There::Other => return Err(io::ErrorKind::AlreadyExists.into()),
         };
-        let length = before.unwrap_or(0);
-        let offset = match how {
-            How::Append => length,
-            How::At(offset) if offset > length => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "the file is not that long",
-                ));
-            }
-            How::At(offset) => offset,
-            How::Truncate => 0,
-        };
+        let offset = how.offset(before)?;
         if how == How::Truncate {
             file.set_len(0)?;
         }
@@ -86,6 +84,7 @@ impl View {
             (Some(_), How::Truncate) => Act::Overwrite,
             (Some(_), _) => Act::Append,
         };
+        let length = before.unwrap_or(0);
         Ok(Writing {
             view: self.clone(),
             spot,
@@ -96,6 +95,43 @@ impl View {
             allowance: Allowance::new(None, self.share.rules.max_upload, length),
             booked: false,
         })
+    }
+
+    /// Where it is to be written, and how long the file there is, if there is
+    /// one.
+    fn spot_in_place(&self, path: &RelPath, how: How) -> io::Result<(Spot, Option<u64>)> {
+        self.may(Access::Upload, Act::Append, path)?;
+        let spot = self.spot_for(path)?;
+        let before = match spot.look()? {
+            There::Nothing if matches!(how, How::At(1..)) => {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            There::Nothing => None,
+            There::Folder(_) => return Err(io::ErrorKind::IsADirectory.into()),
+            There::Link | There::Other => return Err(io::ErrorKind::AlreadyExists.into()),
+            There::File(_) if how == How::New => return Err(io::ErrorKind::AlreadyExists.into()),
+            There::File(meta) => {
+                self.may(Access::Write, Act::Append, path)?;
+                Some(meta.size)
+            }
+        };
+        Ok((spot, before))
+    }
+}
+
+impl How {
+    /// Where the first byte goes in a file that was this long.
+    fn offset(self, before: Option<u64>) -> io::Result<u64> {
+        let length = before.unwrap_or(0);
+        match self {
+            Self::Append => Ok(length),
+            Self::At(offset) if offset > length => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the file is not that long",
+            )),
+            Self::At(offset) => Ok(offset),
+            Self::Truncate | Self::New => Ok(0),
+        }
     }
 }
 

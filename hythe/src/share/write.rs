@@ -6,9 +6,11 @@
 //! line of the audit log.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, RenameFlags, mkdirat, openat2, renameat_with, unlinkat, utimensat,
+    AtFlags, Mode, OFlags, RenameFlags, chmod, fstat, mkdirat, openat, openat2, renameat_with,
+    unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
@@ -16,7 +18,7 @@ use super::parts::FOLDER_MODE;
 use super::placing::{Spot, There, hold, rename_to_new, timestamps};
 use super::rules::Appearing;
 use super::tree::{self, Gone};
-use super::{Access, Act, Existing, Modified, RelPath, View};
+use super::{Access, Act, Existing, Meta, Modified, RelPath, View};
 
 impl View {
     /// Makes a folder. Needs [`Access::Upload`].
@@ -139,6 +141,19 @@ impl View {
         self.sync_folder(folder.as_ref(), &spot.folder)
     }
 
+    /// Whether there is something at `path`, and the visitor may
+    /// [rename](Self::rename) it.
+    ///
+    /// # Errors
+    /// As [`rename`](Self::rename).
+    pub fn check_rename(&self, path: &RelPath) -> io::Result<()> {
+        self.may(Access::Write, Act::Rename, path)?;
+        match self.share.root.spot(path)?.look()? {
+            There::Nothing | There::Other => Err(io::ErrorKind::NotFound.into()),
+            There::File(_) | There::Folder(_) | There::Link => Ok(()),
+        }
+    }
+
     /// Gives a file or folder another name, in one step. Whether there was
     /// nothing there before. A symbolic link is renamed, not what it leads to.
     /// Needs [`Access::Write`].
@@ -252,6 +267,26 @@ impl View {
         let times = timestamps(modified);
         utimensat(&spot.folder, &*spot.name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
         self.audit(Act::Change, &spot.path, "time of modification");
+        Ok(())
+    }
+
+    /// Sets the permissions of a file or folder: the lowest nine bits of `mode`,
+    /// never those that make a program run as somebody else. Needs
+    /// [`Access::Write`].
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn set_mode(&self, path: &RelPath, mode: u32) -> io::Result<()> {
+        self.may(Access::Write, Act::Change, path)?;
+        let spot = self.share.root.spot(path)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = openat(&spot.folder, &*spot.name, flags, Mode::empty())?;
+        // A link is not followed, and nothing can take its place any more.
+        Meta::new(&fstat(&held)?).ok_or(Errno::NOENT)?;
+        let mode = mode & 0o777;
+        let link = format!("/proc/self/fd/{}", held.as_raw_fd());
+        chmod(link, Mode::from_raw_mode(mode))?;
+        self.audit(Act::Change, &spot.path, &format!("permissions {mode:03o}"));
         Ok(())
     }
 

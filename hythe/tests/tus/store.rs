@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use hythe::checksum::Algorithm;
 use hythe::share::{
     Access, Act, Check, Creation, Existing, Ledger, Notes, Owned, RelPath, Rules, Share,
     UploadError, UploadId, View, Visitor,
@@ -269,7 +270,12 @@ fn checks_are_of_each_request_alone() {
     let view = view(&share, None);
     let id = view.create_upload(&creation("a", Some(4))).unwrap();
     append(&view, id, 0, b"ab").unwrap();
-    let check = || Check::crc32(crc32fast::hash(b"cd").to_be_bytes().to_vec());
+    let check = || {
+        Check::new(
+            Algorithm::Crc32,
+            crc32fast::hash(b"cd").to_be_bytes().to_vec(),
+        )
+    };
     let mut wrong = view
         .append_upload(id, 2, None, None, Some(check()))
         .unwrap();

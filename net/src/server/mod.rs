@@ -58,11 +58,12 @@ use crate::{Addr, Patience, Socket, Stream, create_server, sys};
 use gate::{Gate, Place};
 use worker::{Worker, message};
 
-/// A connection that was accepted, as a handler gets it.
+/// A connection that was accepted, as a handler gets it: over a [`Stream`], or
+/// over what a session has made of that, such as a TLS channel.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Connection<S = Stream> {
     /// The stream to and from the peer.
-    pub stream: Stream,
+    pub stream: S,
     /// Who is at the other end.
     pub peer: Addr,
     /// Given back when the connection ends.
@@ -76,6 +77,17 @@ impl Connection {
             stream,
             peer,
             _place: None,
+        }
+    }
+}
+
+impl<S> Connection<S> {
+    /// The same connection over what `wrap` makes of its stream.
+    pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Connection<T> {
+        Connection {
+            stream: wrap(self.stream),
+            peer: self.peer,
+            _place: self._place,
         }
     }
 }
@@ -212,6 +224,13 @@ pub struct Server {
     bound: Vec<Bound>,
     shutdown: Shutdown,
     stop_on: Option<OwnedFd>,
+    calls: Vec<Call>,
+}
+
+/// What is done each time that a descriptor becomes readable.
+struct Call {
+    fd: OwnedFd,
+    action: Box<dyn FnMut() + Send>,
 }
 
 /// One address: a socket for each event loop, all on the same port.
@@ -251,6 +270,7 @@ impl Server {
             bound: Vec::new(),
             shutdown: Shutdown::default(),
             stop_on: None,
+            calls: Vec::new(),
         }
     }
 
@@ -321,6 +341,22 @@ impl Server {
         }
     }
 
+    /// Has `action` done each time that `fd` becomes readable, after what is
+    /// there was read: a pipe to which a signal handler writes, for one. It
+    /// runs on an event loop, under every model, and must not take long.
+    #[must_use]
+    pub fn call_on(
+        mut self,
+        fd: impl Into<OwnedFd>,
+        action: impl FnMut() + Send + 'static,
+    ) -> Self {
+        self.calls.push(Call {
+            fd: fd.into(),
+            action: Box::new(action),
+        });
+        self
+    }
+
     /// Serves until it is stopped.
     ///
     /// # Errors
@@ -340,6 +376,7 @@ impl Server {
                 start: starting.enter(None),
                 listeners: Vec::new(),
                 stop_on: None,
+                calls: Vec::new(),
                 files: Vec::new(),
             })
             .collect();
@@ -355,6 +392,7 @@ impl Server {
             return Ok(());
         };
         own.stop_on = self.stop_on;
+        own.calls = self.calls;
         own.files = files;
         thread::scope(|scope| {
             let others: Vec<_> = workers

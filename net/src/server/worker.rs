@@ -18,10 +18,12 @@ use futures_lite::FutureExt as _;
 use super::descriptors::Reserve;
 use super::gate::{Denied, Gate, Place};
 use super::process::{Child, Kept};
-use super::{Connection, Failure, Full, Limits, Model, MuxKind, Service, Shutdown, SocketFile};
+use super::{
+    Call, Connection, Failure, Full, Limits, Model, MuxKind, Service, Shutdown, SocketFile,
+};
 use crate::mux::{Interest, Ready};
 use crate::option::NoDelay;
-use crate::reactor::{self, Reactor, Registration, Remote};
+use crate::reactor::{self, Moved, Reactor, Registration, Remote};
 use crate::{Addr, BACKLOG, Domain, How, Kind, Listener, More, Patience, Socket, Stream};
 
 /// How many peers at a time, per event loop, are told that the server is
@@ -49,6 +51,7 @@ pub(super) struct Worker {
     pub(super) start: Option<Place>,
     pub(super) listeners: Vec<(Socket, Arc<dyn Service>)>,
     pub(super) stop_on: Option<OwnedFd>,
+    pub(super) calls: Vec<Call>,
     /// Those of Unix listeners, which one worker removes for all.
     pub(super) files: Vec<SocketFile>,
 }
@@ -64,6 +67,7 @@ impl Worker {
             start,
             listeners,
             stop_on,
+            calls,
             files,
         } = self;
         let _end = EndOfAll(&shutdown);
@@ -79,6 +83,7 @@ impl Worker {
                 .iter()
                 .map(|(socket, _)| socket.as_fd())
                 .chain(stop_on.as_ref().map(OwnedFd::as_fd))
+                .chain(calls.iter().map(|call| call.fd.as_fd()))
                 .map(|fd| fd.as_raw_fd())
                 .collect(),
             refusals: Gate::new(REFUSALS, usize::MAX),
@@ -92,6 +97,9 @@ impl Worker {
                 .collect::<io::Result<Vec<_>>>()?;
             if let Some(fd) = stop_on {
                 stop_when_readable(fd, shutdown.clone())?;
+            }
+            for call in calls {
+                do_when_readable(call)?;
             }
             poll_fn(|context| starting.poll_empty(context)).await;
             crew.accept_all(&listeners, gate).await;
@@ -404,6 +412,29 @@ fn stop_when_readable(fd: OwnedFd, shutdown: Shutdown) -> io::Result<()> {
             .ok();
         shutdown.stop();
         // The registration ends before the descriptor is closed.
+        drop(registration);
+        drop(fd);
+    });
+    Ok(())
+}
+
+/// Does what is to be done each time that a descriptor is readable, by a task
+/// of this reactor, until the descriptor ends.
+fn do_when_readable(call: Call) -> io::Result<()> {
+    let Call { fd, mut action } = call;
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    let registration = Registration::new(fd.as_fd(), Ready::NONE)?;
+    reactor::spawn(async move {
+        let mut buffer = [0; 64];
+        let mut read = || {
+            let bytes = rustix::io::read(&fd, &mut buffer)?;
+            Ok(Moved { bytes, asked: 0 })
+        };
+        while let Ok(1..) =
+            poll_fn(|context| registration.poll_io(context, Interest::READ, &mut read)).await
+        {
+            action();
+        }
         drop(registration);
         drop(fd);
     });

@@ -213,7 +213,7 @@ impl Stream {
             // What was remembered may be left from a read that took all there
             // was, to the last byte of its buffer. What an event says is new.
             let readable = if doubtful {
-                self.poll_peek(context)
+                self.poll_peek(context, &mut [0]).map_ok(drop)
             } else {
                 self.poll_readable(context)
             };
@@ -223,14 +223,23 @@ impl Stream {
         .await
     }
 
-    fn poll_peek(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Waits until there is something to read, or the end, and looks at as much
+    /// of it as is there; 0 is the end.
+    ///
+    /// # Errors
+    /// `TimedOut`, `ConnectionReset`…
+    pub fn poll_peek(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut seen = 0;
         let peek = || {
-            self.socket.peek(&mut [0])?;
+            seen = self.socket.peek(buffer)?;
             Ok(Moved { bytes: 0, asked: 0 })
         };
-        self.registration
-            .poll_io(context, Interest::READ, peek)
-            .map_ok(drop)
+        let ready = self.registration.poll_io(context, Interest::READ, peek);
+        ready.map_ok(|_| seen)
     }
 
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -365,6 +374,24 @@ impl Stream {
         })
     }
 
+    /// As [`poll_send`](Self::poll_send) for several pieces in one call
+    /// (`sendmsg(2)`): how many bytes of them together went out.
+    ///
+    /// # Errors
+    /// As [`poll_send`](Self::poll_send).
+    pub fn poll_send_vectored(
+        &self,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_io(context, Interest::WRITE, || {
+            let asked = pieces.iter().map(|piece| piece.len()).sum();
+            self.socket
+                .send_msg(pieces, &[], None)
+                .map(|bytes| Moved { bytes, asked })
+        })
+    }
+
     /// How many bytes have been sent since the beginning, as far as the kernel
     /// has taken them.
     pub fn sent(&self) -> u64 {
@@ -475,6 +502,14 @@ impl AsyncWrite for &Stream {
         self.poll_send(context, bytes, More::No)
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_vectored(context, pieces)
+    }
+
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -502,6 +537,14 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self).poll_write_vectored(context, pieces)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -60,6 +60,9 @@ pub fn write_extended(out: &mut Vec<u8>, address: SocketAddr) {
 pub fn parse_extended(text: &[u8]) -> Result<SocketAddr, Error> {
     let malformed = Error::new(501, "Bad address.");
     let [family, host, port] = fields(text).ok_or(malformed)?;
+    if family.is_empty() {
+        return Err(malformed);
+    }
     if family != b"1" && family != b"2" {
         return Err(FAMILY);
     }

@@ -91,8 +91,10 @@ pub enum Command<'b> {
     Mdtm(&'b [u8]),
     /// `MFMT time path`: the time in Unix seconds
     Mfmt(i64, &'b [u8]),
-    /// `HASH path`
+    /// `HASH path` (draft-bryan-ftpext-hash), with the algorithm that `OPTS HASH` chose
     Hash(&'b [u8]),
+    /// `XCRC path`, `XMD5`, `XSHA` or `XSHA1`, `XSHA256`, `XSHA512`: of the whole file
+    Checksum(Hash, &'b [u8]),
     /// `STAT`, of a path or of the session
     Stat(Option<&'b [u8]>),
     /// `HELP`, on a command or in all
@@ -100,7 +102,7 @@ pub enum Command<'b> {
     /// `FEAT` (RFC 2389 section 3)
     Feat,
     /// `OPTS` (RFC 2389 section 4)
-    Opts(Opts<'b>),
+    Opts(Opts),
     /// `SITE`
     Site(Site<'b>),
     /// `SYST`
@@ -156,29 +158,89 @@ pub struct ListOptions {
 
 /// What `OPTS` sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opts<'b> {
+pub enum Opts {
     /// `UTF8 ON` or `OFF`; without either it means `ON`.
     Utf8(bool),
     /// `MLST facts` (RFC 3659 section 7.9): those of the named facts that are known.
     Mlst(Facts),
-    /// `HASH`, with the name of an algorithm or as a question.
-    Hash(Option<&'b [u8]>),
+    /// `HASH`, with an algorithm or as a question.
+    Hash(Option<Hash>),
+}
+
+/// A checksum of a file (draft-bryan-ftpext-hash section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// The CRC of Ethernet and zip, most significant byte first.
+    Crc32,
+    /// MD5 (RFC 1321).
+    Md5,
+    /// SHA-1 (FIPS 180-4).
+    Sha1,
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Hash {
+    /// Every one, the best for its length first.
+    pub const ALL: [Self; 5] = [
+        Self::Sha256,
+        Self::Sha512,
+        Self::Sha1,
+        Self::Md5,
+        Self::Crc32,
+    ];
+
+    /// Its name, as FEAT and `OPTS HASH` have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Crc32 => "CRC32",
+            Self::Md5 => "MD5",
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sha512 => "SHA-512",
+        }
+    }
+
+    /// The command that asks for it, whatever `OPTS HASH` says.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Self::Crc32 => "XCRC",
+            Self::Md5 => "XMD5",
+            Self::Sha1 => "XSHA1",
+            Self::Sha256 => "XSHA256",
+            Self::Sha512 => "XSHA512",
+        }
+    }
+
+    fn parse(name: &[u8]) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|hash| name.eq_ignore_ascii_case(hash.as_str().as_bytes()))
+    }
 }
 
 /// The `SITE` commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site<'b> {
-    /// `SITE HELP`
-    Help,
+    /// `SITE HELP`, on a command or in all
+    Help(Option<&'b [u8]>),
     /// `SITE CHMOD mode path`, the mode in octal, at most 7777
     Chmod(u32, &'b [u8]),
-    /// `SITE REGISTER name password`; the password is all the rest, spaces included.
+    /// `SITE REGISTER name password`; the password is all the rest, spaces included, and a name with
+    /// spaces stands in quotation marks.
     Register(&'b [u8], &'b [u8]),
-    /// `SITE PASSWD password`; the password is all the rest, spaces included.
-    Passwd(&'b [u8]),
+    /// `SITE PASSWD old new`: another password for the account that is logged in. The new one is
+    /// all the rest, spaces included; an old one with spaces stands in quotation marks,
+    /// `SITE PASSWD "old one" new`.
+    Passwd(&'b [u8], &'b [u8]),
+    /// `SITE QUOTA`
+    Quota,
 }
 
-const ARGUMENT: Error = Error::new(501, "Bad or missing argument.");
+const MISSING: Error = Error::new(501, "This command needs an argument.");
+const ARGUMENT: Error = Error::new(501, "Bad argument.");
 const UNWANTED: Error = Error::new(501, "This command takes no argument.");
 const PARAMETER: Error = Error::new(504, "Not implemented for that parameter.");
 
@@ -212,7 +274,7 @@ impl<'b> Command<'b> {
         };
         let some = || {
             if argument.is_empty() {
-                Err(ARGUMENT)
+                Err(MISSING)
             } else {
                 Ok(argument)
             }
@@ -238,8 +300,8 @@ impl<'b> Command<'b> {
             b"RNFR" => some().map(Self::Rnfr),
             b"RNTO" => some().map(Self::Rnto),
             b"TYPE" => parse_type(some()?).map(Self::Type),
-            b"MODE" => parse_only(some()?, b"S", Self::ModeStream),
-            b"STRU" => parse_only(some()?, b"F", Self::StruFile),
+            b"MODE" => parse_only(some()?, b"S", b"BC", Self::ModeStream),
+            b"STRU" => parse_only(some()?, b"F", b"RP", Self::StruFile),
             b"PORT" => address::parse_numbers(trim(some()?))
                 .map(Self::Port)
                 .ok_or(ARGUMENT),
@@ -266,6 +328,11 @@ impl<'b> Command<'b> {
             b"MDTM" => some().map(Self::Mdtm),
             b"MFMT" => parse_mfmt(some()?),
             b"HASH" => some().map(Self::Hash),
+            b"XCRC" => some().map(|path| Self::Checksum(Hash::Crc32, path)),
+            b"XMD5" => some().map(|path| Self::Checksum(Hash::Md5, path)),
+            b"XSHA" | b"XSHA1" => some().map(|path| Self::Checksum(Hash::Sha1, path)),
+            b"XSHA256" => some().map(|path| Self::Checksum(Hash::Sha256, path)),
+            b"XSHA512" => some().map(|path| Self::Checksum(Hash::Sha512, path)),
             b"STAT" => Ok(Self::Stat(optional)),
             b"HELP" => Ok(Self::Help(optional)),
             b"FEAT" => none(Self::Feat),
@@ -277,9 +344,7 @@ impl<'b> Command<'b> {
             b"GET" | b"HEAD" | b"POST" | b"PUT" | b"DELETE" | b"OPTIONS" | b"CONNECT"
             | b"PATCH" | b"TRACE" | b"PRI" => Ok(Self::Http),
             b"SMNT" | b"ADAT" | b"MIC" | b"CONF" | b"ENC" | b"LANG" | b"MFCT" | b"MFF"
-            | b"LPRT" | b"LPSV" | b"XCRC" | b"XMD5" | b"XSHA1" | b"XSHA256" => {
-                Err(Error::new(502, "Command not implemented."))
-            }
+            | b"LPRT" | b"LPSV" => Err(Error::new(502, "Command not implemented.")),
             _ => Err(Error::new(500, "Unknown command.")),
         }
     }
@@ -362,6 +427,7 @@ impl<'b> Command<'b> {
                 words(out, "", Some(path));
             }
             Self::Hash(path) => words(out, "HASH", Some(path)),
+            Self::Checksum(hash, path) => words(out, hash.verb(), Some(path)),
             Self::Stat(path) => words(out, "STAT", path),
             Self::Help(topic) => words(out, "HELP", topic),
             Self::Feat => words(out, "FEAT", None),
@@ -371,18 +437,26 @@ impl<'b> Command<'b> {
                 words(out, "OPTS MLST ", None);
                 facts.write(out);
             }
-            Self::Opts(Opts::Hash(algorithm)) => words(out, "OPTS HASH", algorithm),
-            Self::Site(Site::Help) => words(out, "SITE HELP", None),
+            Self::Opts(Opts::Hash(hash)) => {
+                words(out, "OPTS HASH", hash.map(|hash| hash.as_str().as_bytes()));
+            }
+            Self::Site(Site::Help(topic)) => words(out, "SITE HELP", topic),
             Self::Site(Site::Chmod(mode, path)) => {
                 words(out, "SITE CHMOD ", None);
                 out.extend([9, 6, 3, 0].map(|shift| b'0' + (mode >> shift & 7) as u8));
                 words(out, "", Some(path));
             }
             Self::Site(Site::Register(name, password)) => {
-                words(out, "SITE REGISTER", Some(name));
+                words(out, "SITE REGISTER ", None);
+                quoted(out, name);
                 words(out, "", Some(password));
             }
-            Self::Site(Site::Passwd(password)) => words(out, "SITE PASSWD", Some(password)),
+            Self::Site(Site::Passwd(old, new)) => {
+                words(out, "SITE PASSWD ", None);
+                quoted(out, old);
+                words(out, "", Some(new));
+            }
+            Self::Site(Site::Quota) => words(out, "SITE QUOTA", None),
             Self::Syst => words(out, "SYST", None),
             Self::Noop => words(out, "NOOP", None),
             Self::Abor => words(out, "ABOR", None),
@@ -451,16 +525,17 @@ fn parse_type(argument: &[u8]) -> Result<Type, Error> {
     }
 }
 
-/// For parameters of which one value is left in use.
+/// For parameters of which one value is left in use, and the others are known and not offered.
 fn parse_only<'b>(
     argument: &[u8],
     only: &[u8],
+    others: &[u8],
     command: Command<'b>,
 ) -> Result<Command<'b>, Error> {
-    if trim(argument).eq_ignore_ascii_case(only) {
-        Ok(command)
-    } else {
-        Err(PARAMETER)
+    match trim(argument) {
+        letter if letter.eq_ignore_ascii_case(only) => Ok(command),
+        [letter] if others.contains(&letter.to_ascii_uppercase()) => Err(PARAMETER),
+        _ => Err(ARGUMENT),
     }
 }
 
@@ -513,7 +588,7 @@ fn parse_mfmt(argument: &[u8]) -> Result<Command<'_>, Error> {
     }
 }
 
-fn parse_opts(argument: &[u8]) -> Result<Opts<'_>, Error> {
+fn parse_opts(argument: &[u8]) -> Result<Opts, Error> {
     let (name, rest) = split_word(argument);
     let rest = trim(rest);
     let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
@@ -527,9 +602,15 @@ fn parse_opts(argument: &[u8]) -> Result<Opts<'_>, Error> {
     } else if is(b"MLST") {
         Ok(Opts::Mlst(Facts::parse(rest)))
     } else if is(b"HASH") {
-        Ok(Opts::Hash(
-            Some(rest).filter(|algorithm| !algorithm.is_empty()),
-        ))
+        match rest {
+            b"" => Ok(Opts::Hash(None)),
+            name => Hash::parse(name)
+                .map(|hash| Opts::Hash(Some(hash)))
+                .ok_or(Error::new(
+                    501,
+                    "Unknown algorithm; FEAT has those there are.",
+                )),
+        }
     } else {
         // RFC 2389 section 4: what can't be set is a bad argument.
         Err(Error::new(501, "That has no options."))
@@ -541,28 +622,50 @@ fn parse_site(argument: &[u8]) -> Result<Site<'_>, Error> {
     let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
     let (first, second) = split_word(rest);
     if is(b"HELP") {
-        Ok(Site::Help)
+        Ok(Site::Help(Some(rest).filter(|topic| !topic.is_empty())))
     } else if is(b"CHMOD") {
         match parse_mode(first) {
             Some(mode) if !second.is_empty() => Ok(Site::Chmod(mode, second)),
             _ => Err(ARGUMENT),
         }
     } else if is(b"REGISTER") {
-        let complete = !first.is_empty() && !second.is_empty();
-        if complete {
-            Ok(Site::Register(first, second))
+        let (name, password) = split_quoted(rest);
+        if name.is_empty() || password.is_empty() {
+            Err(Error::new(501, "Give a name, and a password."))
         } else {
-            Err(ARGUMENT)
+            Ok(Site::Register(name, password))
         }
     } else if is(b"PASSWD") {
-        if rest.is_empty() {
-            Err(ARGUMENT)
+        let (old, new) = split_quoted(rest);
+        if old.is_empty() || new.is_empty() {
+            Err(Error::new(501, "Give the old password, and the new one."))
         } else {
-            Ok(Site::Passwd(rest))
+            Ok(Site::Passwd(old, new))
         }
+    } else if is(b"QUOTA") {
+        Ok(Site::Quota)
     } else {
         Err(Error::new(504, "Unknown SITE command; try SITE HELP."))
     }
+}
+
+/// Appends a word, in quotation marks if it would else be none.
+fn quoted(out: &mut Vec<u8>, word: &[u8]) {
+    let mark: &[u8] = if word.contains(&b' ') || word.starts_with(b"\"") {
+        b"\""
+    } else {
+        b""
+    };
+    out.extend([mark, word, mark].concat());
+}
+
+/// The first word, or what stands between quotation marks, and what comes after the space behind.
+fn split_quoted(text: &[u8]) -> (&[u8], &[u8]) {
+    let quoted = text.strip_prefix(b"\"").and_then(|inner| {
+        let end = memchr::memmem::find(inner, b"\" ")?;
+        Some((&inner[..end], &inner[end + 2..]))
+    });
+    quoted.unwrap_or_else(|| split_word(text))
 }
 
 /// Three or four octal digits.

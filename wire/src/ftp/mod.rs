@@ -64,7 +64,7 @@ pub use address::{
     parse_extended, parse_extended_port, parse_host_port, write_extended, write_extended_port,
     write_host_port,
 };
-pub use command::{Command, Epsv, ListOptions, Opts, Protection, Site, Type};
+pub use command::{Command, Epsv, Hash, ListOptions, Opts, Protection, Site, Type};
 pub use lines::{Lines, MAX_LINE, MAX_TELNET};
 pub use listing::{
     Date, Entry, Fact, Facts, Kind, format_time, parse_facts, parse_ls, parse_time, write_facts,

@@ -1,4 +1,5 @@
-//! A file as ASCII type sends it: with CRLF at the end of each line.
+//! Texts as ASCII type sends them, with CRLF at the end of each line, and as
+//! they are stored, with LF.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -60,9 +61,60 @@ fn convert(text: &[u8], after_cr: &mut bool, out: &mut Vec<u8>) {
     }
 }
 
+/// A text on its way from the network: CRLF becomes LF, and any other CR or LF
+/// is left as it is.
+#[derive(Debug, Default)]
+pub(super) struct Unconverted {
+    /// The last byte was a CR, which is kept back until it is known what
+    /// follows.
+    after_cr: bool,
+}
+
+impl Unconverted {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(bytes.len() + 1);
+        for part in bytes.split_inclusive(|byte| *byte == b'\r') {
+            if std::mem::take(&mut self.after_cr) && part[0] != b'\n' {
+                text.push(b'\r');
+            }
+            let body = part.strip_suffix(b"\r").unwrap_or(part);
+            self.after_cr = body.len() < part.len();
+            text.extend_from_slice(body);
+        }
+        text
+    }
+
+    /// What was kept back, at the end of the text.
+    pub(super) fn end(&mut self) -> Option<&'static [u8]> {
+        std::mem::take(&mut self.after_cr).then_some(b"\r")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crlf_becomes_lf_wherever_the_text_is_cut() {
+        let cases: [(&[u8], &[u8]); 7] = [
+            (b"", b""),
+            (b"a\r\nb\r\n\r\nc", b"a\nb\n\nc"),
+            (b"a\nb\n", b"a\nb\n"),
+            (b"\r", b"\r"),
+            (b"\r\r\n", b"\r\n"),
+            (b"a\rb\r\r\r\nc\r", b"a\rb\r\r\nc\r"),
+            (b"\r\n\n\r", b"\n\n\r"),
+        ];
+        for (sent, expected) in cases {
+            for cut in 0..=sent.len() {
+                let mut text = Unconverted::default();
+                let mut out = text.take(&sent[..cut]);
+                out.extend(text.take(&sent[cut..]));
+                out.extend_from_slice(text.end().unwrap_or_default());
+                assert_eq!(out, expected, "{} cut at {cut}", sent.escape_ascii());
+            }
+        }
+    }
 
     #[test]
     fn line_ends_become_crlf_wherever_the_text_is_cut() {

@@ -9,8 +9,11 @@ use std::future::poll_fn;
 use std::io;
 
 use hythe_net::reactor::lease;
-use hythe_net::{Addr, Connection, Input, More, Stream};
+use hythe_net::{Addr, Connection, Input, More};
 use hythe_wire::ftp::{self, Command, Error, Lines};
+
+use super::data::Label;
+use crate::tls::{Acceptor, Channel};
 
 /// How much is read at a time: commands are short, and what a client sends
 /// ahead can wait in the kernel.
@@ -42,7 +45,7 @@ pub(super) enum Arrival {
 
 pub(super) struct Control {
     /// Whole, since it holds its place in the server's count.
-    connection: Connection,
+    connection: Connection<Channel>,
     lines: Lines,
     /// How many bytes have come since the last whole line.
     unended: usize,
@@ -57,7 +60,7 @@ impl Control {
         // no such thing.
         connection.stream.keep_urgent_inline().ok();
         Self {
-            connection,
+            connection: connection.map(Channel::plain),
             lines: Lines::new(),
             unended: 0,
             waiting: VecDeque::new(),
@@ -65,8 +68,18 @@ impl Control {
         }
     }
 
-    pub(super) fn stream(&self) -> &Stream {
+    pub(super) fn stream(&self) -> &Channel {
         &self.connection.stream
+    }
+
+    /// Begins TLS. What came before it is forgotten: somebody on the way may
+    /// have put it there, to be obeyed as if the client had said it under TLS.
+    pub(super) async fn secure(&mut self, acceptor: &Acceptor, label: &Label) -> io::Result<()> {
+        self.flush().await?;
+        self.waiting = VecDeque::new();
+        self.lines = Lines::new();
+        self.unended = 0;
+        self.connection.stream.accept(acceptor, label).await
     }
 
     pub(super) fn peer(&self) -> &Addr {
@@ -165,7 +178,7 @@ impl Control {
             self.out.drain(..sent);
         }
         self.out = Vec::new();
-        Ok(())
+        self.stream().flush().await
     }
 
     /// Sends what was written, and closes such that it arrives.

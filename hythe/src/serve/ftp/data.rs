@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hythe_net::option::ReuseAddr;
 use hythe_net::reactor::timeout;
-use hythe_net::{Addr, Kind, Listener, Socket, Stream};
+use hythe_net::{Addr, Kind, Listener, Patience, Socket, Stream};
+
+use crate::tls::Acceptor;
 
 /// How many connections may knock before one is let in. One is expected; the
 /// others are strangers, who should not be able to keep it out.
@@ -56,6 +58,32 @@ impl Ends {
         own.then(|| with_port(self.peer, address.port()))
     }
 }
+
+/// How a data connection is to be: what of the session is needed to open it.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) ends: Ends,
+    /// How long it may take to come about.
+    pub(super) deadline: Duration,
+    /// How long it may go without progress.
+    pub(super) patience: Patience,
+    /// `None` if it is not protected.
+    pub(super) tls: Option<Protected>,
+}
+
+/// How it is protected.
+#[derive(Debug)]
+pub(super) struct Protected {
+    pub(super) acceptor: Acceptor,
+    /// Tells the TLS session of this control connection from all others.
+    pub(super) label: Label,
+    /// Whether it must be resumed on the data connection, which proves that it
+    /// is the same client.
+    pub(super) must_resume: bool,
+}
+
+/// Bytes that nobody can guess.
+pub(super) type Label = [u8; 16];
 
 /// An IPv4 client of a dual-stack listener has IPv4 addresses.
 fn internet(address: &Addr) -> Option<SocketAddr> {

@@ -52,6 +52,9 @@ impl Session<'_> {
 
     pub(super) async fn mdtm(&mut self, path: &[u8]) -> Result<Next, Error> {
         let meta = self.look(&self.resolve(path)?).await?;
+        if meta.is_folder() {
+            return Err(NOT_A_FILE); // RFC 3659 section 3.1: of what RETR takes
+        }
         self.say(213, format_time(meta.modified.secs))
     }
 
@@ -60,7 +63,7 @@ impl Session<'_> {
         let meta = self.look(&path).await?;
         let full = [b"/", path.as_bytes()].concat();
         let mut line = Vec::new();
-        Style::Facts(self.facts).write_shown(&full, &meta, &mut line);
+        self.facts_style()?.write_shown(&full, &meta, &mut line);
         self.control.multiline(250, "What there is:", [line], "End");
         Ok(Next::Go)
     }
@@ -195,8 +198,7 @@ impl Session<'_> {
             hidden: true,
             pattern: None,
         };
-        self.folder_body(path, filter, Style::Facts(self.facts))
-            .await
+        self.folder_body(path, filter, self.facts_style()?).await
     }
 
     async fn folder_body(
@@ -209,16 +211,23 @@ impl Session<'_> {
         Ok((Body::Pieces(Box::new(folder)), LISTING.into()))
     }
 
+    fn facts_style(&self) -> Result<Style, Error> {
+        Ok(Style::Facts(self.facts, self.view()?.access()))
+    }
+
     /// Turns what was found into a transfer. Whatever comes of it, a restart
     /// was for this one only.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         verb: &'static str,
         target: &[u8],
         found: Result<(Body, Vec<u8>), Error>,
     ) -> Result<Next, Error> {
         self.rest = 0;
-        let found = found.and_then(|found| self.has_data().then_some(found).ok_or(NO_DATA));
+        let found = found.and_then(|found| {
+            self.well_protected()?;
+            self.has_data().then_some(found).ok_or(NO_DATA)
+        });
         match found {
             Ok((body, opening)) => Ok(Next::Transfer(Transfer {
                 verb,
@@ -235,12 +244,6 @@ impl Session<'_> {
 
     // --- The share ---
 
-    fn resolve(&self, path: &[u8]) -> Result<RelPath, Error> {
-        self.folder
-            .resolve(path)
-            .map_err(|_| refusal(553, "That is no name for a file."))
-    }
-
     async fn look(&self, path: &RelPath) -> Result<Meta, Error> {
         let view = self.view()?;
         if let Some(meta) = view.metadata_now(path).map_err(told)? {
@@ -250,7 +253,7 @@ impl Session<'_> {
         unblock(move || view.metadata(&path)).await.map_err(told)
     }
 
-    async fn open(&self, path: &RelPath) -> Result<Opened, Error> {
+    pub(super) async fn open(&self, path: &RelPath) -> Result<Opened, Error> {
         let view = self.view()?;
         if let Some(opened) = view.open_now(path).map_err(told)? {
             return Ok(opened);
@@ -269,14 +272,28 @@ impl Session<'_> {
 
 const LISTING: &[u8] = b"Here comes the listing.";
 
-/// What the client is told of an error of the disk.
-fn told(error: io::Error) -> Error {
+/// What the client is told of an error of the share or its disk.
+pub(super) fn told(error: io::Error) -> Error {
+    use io::ErrorKind as Kind;
     match error.kind() {
-        io::ErrorKind::NotFound => NOT_FOUND,
-        io::ErrorKind::NotADirectory => NOT_A_FOLDER,
-        io::ErrorKind::PermissionDenied => refusal(550, "Permission denied."),
-        io::ErrorKind::ResourceBusy => refusal(450, "Busy; try again."),
-        _ => refusal(451, "The disk reports an error."),
+        Kind::NotFound => NOT_FOUND,
+        Kind::NotADirectory => NOT_A_FOLDER,
+        Kind::IsADirectory => NOT_A_FILE,
+        Kind::PermissionDenied => refusal(550, "Permission denied."),
+        Kind::AlreadyExists => refusal(550, "That name is taken."),
+        Kind::DirectoryNotEmpty => refusal(550, "The folder is not empty."),
+        Kind::InvalidInput => refusal(550, "That cannot be done with it."),
+        Kind::Unsupported => refusal(550, "What is shared here is one file."),
+        Kind::ReadOnlyFilesystem => refusal(550, "The disk is read-only."),
+        Kind::InvalidFilename => refusal(553, "The disk does not take that name."),
+        Kind::ResourceBusy => refusal(450, "Busy; try again."),
+        Kind::StorageFull => refusal(452, "The disk is full."),
+        Kind::QuotaExceeded => refusal(552, "That is more than your quota allows."),
+        Kind::FileTooLarge => refusal(552, "That is larger than a file may be here."),
+        _ => {
+            tracing::warn!(%error, "an error of the disk, told to an FTP client");
+            refusal(451, "The disk reports an error.")
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use hythe_wire::ftp::{Entry as Shown, Facts, Kind, write_facts, write_ls};
 
-use crate::share::{Entry, Listing, Meta, Pieces};
+use crate::share::{Access, Entry, Listing, Meta, Pieces};
 
 /// How an entry is written down.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ pub(super) enum Style {
     Long(i64),
     /// Its name alone, with this before it.
     Names(Vec<u8>),
-    /// As facts (RFC 3659 section 7).
-    Facts(Facts),
+    /// As facts (RFC 3659 section 7), for whoever may do this.
+    Facts(Facts, Access),
 }
 
 impl Style {
@@ -29,6 +29,10 @@ impl Style {
     pub(super) fn write_shown(&self, name: &[u8], meta: &Meta, out: &mut Vec<u8>) {
         let name = &*printable(name);
         let unique = format!("{:x}-{:x}", meta.device, meta.inode);
+        let access = match self {
+            Self::Facts(_, access) => *access,
+            Self::Long(_) | Self::Names(_) => Access::Read,
+        };
         let mut shown = Shown {
             kind: if meta.is_folder() {
                 Kind::Folder
@@ -38,7 +42,7 @@ impl Style {
             size: Some(meta.size),
             modified: Some(meta.modified.secs),
             mode: Some((meta.mode & 0o777) as u16),
-            perm: Some(perm(meta)),
+            perm: Some(perm(meta, access)),
             unique: Some(unique.as_bytes()),
             name,
         };
@@ -48,7 +52,7 @@ impl Style {
                 out.extend_from_slice(prefix);
                 out.extend_from_slice(name);
             }
-            Self::Facts(facts) => {
+            Self::Facts(facts, _) => {
                 if meta.is_folder() {
                     shown.size = None; // what the disk says of a folder means nothing
                 }
@@ -68,10 +72,18 @@ fn printable(name: &[u8]) -> Cow<'_, [u8]> {
     name.iter().map(shown).collect()
 }
 
-/// What may be done (RFC 3659 section 7.5.5): a file retrieved, a folder
-/// entered and listed.
-fn perm(meta: &Meta) -> &'static [u8] {
-    if meta.is_folder() { b"el" } else { b"r" }
+/// What may be done (RFC 3659 section 7.5.5): a file retrieved, appended to,
+/// deleted, renamed, written; a folder entered and listed, files and folders
+/// made in it, itself deleted and renamed, what is in it purged.
+fn perm(meta: &Meta, access: Access) -> &'static [u8] {
+    match (meta.is_folder(), access) {
+        (_, Access::None) => b"",
+        (true, Access::Read) => b"el",
+        (true, Access::Upload) => b"celm",
+        (true, Access::Write | Access::Admin) => b"cdeflmp",
+        (false, Access::Read | Access::Upload) => b"r",
+        (false, Access::Write | Access::Admin) => b"adfrw",
+    }
 }
 
 /// Which entries of a folder are shown.

@@ -1,4 +1,4 @@
-//! FTP server for a share (RFC 959, 1123, 2389, 2428, 3659, 7151), read side.
+//! FTP server for a share (RFC 959, 1123, 2228, 2389, 2428, 3659, 4217, 7151).
 //!
 //! ```text
 //!  greeted ── USER ──► named ── PASS ──► logged in ── QUIT, timeout, stop ──► closed
@@ -13,11 +13,13 @@
 //! ```
 //!
 //! `session` holds the state and the table of commands; what they do is in
-//! `files` (what looks at the share), `settings` (how the next transfer is
-//! to go) and `tell` (the rest); `transfer` is what happens between 150 and
-//! the reply that ends it.
+//! `coming` (people and their accounts), `secure` (TLS), `files` (what looks at
+//! the share), `change` (what changes it), `digest` (checksums), `settings` (how
+//! the next transfer is to go) and `tell` (the rest); `transfer` is what happens
+//! between 150 and the reply that ends it, and `intake` where what comes in goes.
 //!
-//! Not here: writing, and TLS.
+//! Not here: TLS itself, which is a [`Channel`](crate::tls::Channel) under the
+//! session.
 //!
 //! ```
 //! use hythe::accounts::Gate;
@@ -44,10 +46,15 @@
 //! ```
 
 mod ascii;
+mod change;
+mod coming;
 mod control;
 mod data;
+mod digest;
 mod files;
+mod intake;
 mod listing;
+mod secure;
 mod session;
 mod settings;
 mod tell;
@@ -55,6 +62,7 @@ mod transfer;
 
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -66,6 +74,7 @@ use hythe_wire::ftp::Error;
 use super::log;
 use crate::accounts::{Denied, Gate};
 use crate::share::{Access, View};
+use crate::tls::Acceptor;
 use session::refusal;
 
 /// How long a client may take to open the data connection, or to let it be
@@ -89,6 +98,15 @@ pub struct FtpConfig {
     pub patience: Patience,
     /// How long the data connection may take to come about.
     pub data_deadline: Duration,
+    /// The IPv4 address that PASV tells clients to connect to, where a router
+    /// translates addresses (NAT); else that of the control connection.
+    pub passive_address: Option<Ipv4Addr>,
+    /// Whether nobody may log in, and no data be moved, in the clear.
+    pub tls_required: bool,
+    /// Whether a data connection under TLS must resume the session of its
+    /// control connection, which proves that it is the same client. Some clients
+    /// can't.
+    pub tls_session_required: bool,
 }
 
 impl Default for FtpConfig {
@@ -97,6 +115,9 @@ impl Default for FtpConfig {
             passive_ports: None,
             patience: Patience::default(),
             data_deadline: DATA_DEADLINE,
+            passive_address: None,
+            tls_required: false,
+            tls_session_required: false,
         }
     }
 }
@@ -106,13 +127,39 @@ impl Default for FtpConfig {
 pub struct Ftp {
     gate: Gate,
     config: FtpConfig,
+    tls: Option<Acceptor>,
+    /// Whether TLS begins with the connection.
+    implicit: bool,
 }
 
 impl Ftp {
     /// A handler that lets visitors in by this gate; those without an account
     /// log in as `anonymous` or `ftp`.
     pub fn new(gate: Gate, config: FtpConfig) -> Self {
-        Self { gate, config }
+        Self {
+            gate,
+            config,
+            tls: None,
+            implicit: false,
+        }
+    }
+
+    /// The handler with TLS for those who ask for it (explicit FTPS, RFC 4217).
+    pub fn with_tls(self, acceptor: Acceptor) -> Self {
+        Self {
+            tls: Some(acceptor),
+            ..self
+        }
+    }
+
+    /// The handler with TLS from the first byte on, for a port of its own
+    /// (implicit FTPS).
+    pub fn over_tls(self, acceptor: Acceptor) -> Self {
+        Self {
+            tls: Some(acceptor),
+            implicit: true,
+            ..self
+        }
     }
 
     /// What this user may see: the one place where names and passwords are
@@ -139,19 +186,25 @@ fn let_in(gate: &Gate, user: &[u8], password: &[u8], peer: &Addr) -> Result<View
             .sign_in(user, password, peer, PROTOCOL)
             .map_err(|denied| match denied {
                 Denied::Wrong => INCORRECT,
-                Denied::Throttled(_) => {
-                    refusal(421, "Too many failed logins; try again in a minute.")
-                }
-                Denied::Busy => refusal(421, "Too many log in at this moment; try again shortly."),
-                Denied::Broken(error) => {
-                    tracing::error!(%error, "cannot use the accounts");
-                    refusal(421, "Accounts cannot be used now; try again later.")
-                }
+                denied => busy(&denied),
             })?;
     gate.view(&account, PROTOCOL, peer).map_err(|error| {
         tracing::error!(account = &*account.name, home = %account.home, %error, "cannot open a home");
         refusal(530, "Your home folder cannot be opened; ask the operator.")
     })
+}
+
+/// What a client is told that can't be let in now, whoever it is.
+fn busy(denied: &Denied) -> Error {
+    match denied {
+        Denied::Wrong => INCORRECT,
+        Denied::Throttled(_) => refusal(421, "Too many failed logins; try again in a minute."),
+        Denied::Busy => refusal(421, "Too many log in at this moment; try again shortly."),
+        Denied::Broken(error) => {
+            tracing::error!(%error, "cannot use the accounts");
+            refusal(421, "Accounts cannot be used now; try again later.")
+        }
+    }
 }
 
 impl Handler for Ftp {
@@ -164,6 +217,9 @@ impl Handler for Ftp {
     }
 
     fn busy(&self) -> &'static [u8] {
+        if self.implicit {
+            return b""; // it could be read after a handshake only
+        }
         b"421 Too many connections, try again later.\r\n"
     }
 }

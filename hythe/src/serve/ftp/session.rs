@@ -1,24 +1,19 @@
 //! A session: its state, and the table of commands.
 
 use std::io;
-use std::mem;
 
 use hythe_net::Connection;
-use hythe_wire::ftp::{Command, Error, Facts, Site, Type};
+use hythe_wire::ftp::{Command, Error, Facts, Hash, Protection, Site, Type};
 
 use super::Ftp;
 use super::control::{Arrival, Control, Line, parse};
-use super::data::{Data, Ends};
+use super::data::{Data, Ends, Label};
+use super::digest::Digest;
+use super::secure::Pbsz;
 use super::transfer::Transfer;
 use crate::share::{RelPath, View};
 
-/// How many wrong passwords a connection may try: enough for typing errors,
-/// and few enough that guessing needs a new connection each time.
-const LOGIN_ATTEMPTS: u8 = 3;
-
 const NOT_LOGGED_IN: Error = refusal(530, "Log in with USER and PASS first.");
-const NOT_OFFERED: Error = refusal(502, "Command not implemented.");
-const READ_ONLY: Error = refusal(550, "Permission denied.");
 
 pub(super) const fn refusal(code: u16, text: &'static str) -> Error {
     Error { code, text }
@@ -30,6 +25,10 @@ pub(super) enum Next {
     Go,
     /// A transfer, which sends its own replies.
     Transfer(Transfer),
+    /// A checksum, which does so, too.
+    Digest(Digest),
+    /// TLS, from here on.
+    Secure,
     /// The end.
     Close,
 }
@@ -47,15 +46,23 @@ pub(super) struct Session<'a> {
     /// `None` where the control connection is no Internet connection.
     pub(super) ends: Option<Ends>,
     pub(super) login: Login,
-    failed_logins: u8,
+    pub(super) failed_logins: u8,
     /// Where the client is.
     pub(super) folder: RelPath,
     pub(super) kind: Type,
     pub(super) facts: Facts,
     /// Where the next transfer begins.
     pub(super) rest: u64,
+    /// What is to be renamed.
+    pub(super) renaming: Option<RelPath>,
+    pub(super) hash: Hash,
     pub(super) data: Data,
     pub(super) only_epsv: bool,
+    /// By which the TLS session of this connection is known again; without TLS
+    /// there is none.
+    pub(super) label: Option<Box<Label>>,
+    pub(super) pbsz: Pbsz,
+    pub(super) protection: Protection,
 }
 
 /// Serves one connection to its end. The session is made outside of the future,
@@ -66,6 +73,9 @@ pub(super) fn serve(
 ) -> impl Future<Output = io::Result<()>> + use<'_> {
     let mut session = Session::new(ftp, connection);
     async move {
+        if ftp.implicit {
+            Box::pin(session.begin_implicit()).await?;
+        }
         session.control.reply(220, "hythe FTP server ready.");
         session.run().await?;
         Box::pin(session.control.close()).await
@@ -84,8 +94,13 @@ impl<'a> Session<'a> {
             kind: Type::Ascii, // RFC 959 section 5.1
             facts: Facts::ALL,
             rest: 0,
+            renaming: None,
+            hash: Hash::Sha256,
             data: Data::Unknown,
             only_epsv: false,
+            label: None,
+            pbsz: Pbsz::Unknown,
+            protection: Protection::Clear,
         }
     }
 
@@ -102,6 +117,8 @@ impl<'a> Session<'a> {
             match next {
                 Next::Go => {}
                 Next::Transfer(transfer) => Box::pin(self.transfer(transfer)).await?,
+                Next::Digest(digest) => Box::pin(self.digest(digest)).await?,
+                Next::Secure => Box::pin(self.secure()).await?,
                 Next::Close => return Ok(()),
             }
         }
@@ -134,7 +151,7 @@ impl<'a> Session<'a> {
         let result = match parse(&line) {
             Ok(command) if self.is_early(&command) => Err(NOT_LOGGED_IN),
             Ok(command) => self.obey(command).await,
-            Err(error) => Err(error),
+            Err(error) => Err(self.unless_early(&line, error)),
         };
         result.unwrap_or_else(|error| {
             self.control.reply(error.code, error.text);
@@ -168,10 +185,31 @@ impl<'a> Session<'a> {
                 | Command::Feat
                 | Command::Opts(_)
                 | Command::Help(_)
-                | Command::Site(Site::Help)
+                | Command::Site(Site::Help(_) | Site::Register(..))
                 | Command::Stat(None)
         );
         !always && !matches!(self.login, Login::In { .. })
+    }
+
+    /// What is wrong with a line, or, if nobody has logged in and its command
+    /// would be for those who have, that.
+    fn unless_early(&self, line: &Line, error: Error) -> Error {
+        let Ok(line) = line else {
+            return error;
+        };
+        let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let always = [
+            "USER", "PASS", "ACCT", "HOST", "AUTH", "PBSZ", "PROT", "CCC", "REIN", "QUIT", "NOOP",
+            "ABOR", "SYST", "FEAT", "OPTS", "HELP", "SITE", "STAT",
+        ]
+        .iter()
+        .any(|known| verb.eq_ignore_ascii_case(known.as_bytes()));
+        let is_argument = matches!(error.code, 501 | 504 | 522);
+        if is_argument && !always && !matches!(self.login, Login::In { .. }) {
+            NOT_LOGGED_IN
+        } else {
+            error
+        }
     }
 
     /// The table.
@@ -185,13 +223,17 @@ impl<'a> Session<'a> {
             Command::Quit => self.quit(),
             Command::Http => Ok(Next::Close),
 
+            Command::AuthTls => self.auth_tls(),
+            Command::Pbsz(_) => self.pbsz(),
+            Command::Prot(protection) => self.protect(protection),
+            Command::Ccc => self.clear_control(),
+
             Command::Noop => self.say(200, "OK."),
-            Command::Abor => self.say(226, "Nothing is under way."),
+            Command::Abor => self.abort(),
             Command::Syst => self.say(215, "UNIX Type: L8"),
             Command::Feat => self.features(),
-            Command::Help(_) => self.help(),
+            Command::Help(topic) => self.help(topic),
             Command::Opts(option) => self.option(option),
-            Command::Site(Site::Help) => self.say(214, "SITE knows HELP."),
             Command::Stat(None) => self.status(None),
             Command::Stat(Some(path)) => self.stat(path).await,
 
@@ -201,6 +243,8 @@ impl<'a> Session<'a> {
             Command::Size(path) => self.size(path).await,
             Command::Mdtm(path) => self.mdtm(path).await,
             Command::Mlst(path) => self.mlst(path.unwrap_or_default()).await,
+            Command::Hash(path) => self.hash(path).await,
+            Command::Checksum(hash, path) => self.checksum(hash, path).await,
 
             Command::Type(kind) => self.set_type(kind),
             Command::ModeStream => self.say(200, "Mode is S."),
@@ -220,85 +264,28 @@ impl<'a> Session<'a> {
                 self.list("NLST", options, path.unwrap_or_default()).await
             }
             Command::Mlsd(path) => self.mlsd(path.unwrap_or_default()).await,
+            Command::Stor(path) => self.stor(path).await,
+            Command::Appe(path) => self.appe(path).await,
+            Command::Stou(wish) => self.stou(wish).await,
 
-            Command::Rnto(_) => Err(refusal(503, "RNFR comes first.")),
-            Command::Stor(_)
-            | Command::Appe(_)
-            | Command::Stou(_)
-            | Command::Dele(_)
-            | Command::Mkd(_)
-            | Command::Rmd(_)
-            | Command::Rnfr(_)
-            | Command::Mfmt(..)
-            | Command::Site(Site::Chmod(..)) => Err(READ_ONLY),
+            Command::Dele(path) => self.dele(path).await,
+            Command::Mkd(path) => self.mkd(path).await,
+            Command::Rmd(path) => self.rmd(path).await,
+            Command::Rnfr(path) => self.rnfr(path).await,
+            Command::Rnto(path) => self.rnto(path).await,
+            Command::Mfmt(time, path) => self.mfmt(time, path).await,
 
-            Command::AuthTls
-            | Command::Pbsz(_)
-            | Command::Prot(_)
-            | Command::Ccc
-            | Command::Hash(_)
-            | Command::Site(Site::Register(..) | Site::Passwd(_)) => Err(NOT_OFFERED),
+            Command::Site(Site::Help(topic)) => self.site_help(topic),
+            Command::Site(Site::Chmod(mode, path)) => self.chmod(mode, path).await,
+            Command::Site(Site::Register(name, password)) => self.register(name, password).await,
+            Command::Site(Site::Passwd(old, new)) => self.change_password(old, new).await,
+            Command::Site(Site::Quota) => self.quota().await,
         }
     }
 
     pub(super) fn say(&mut self, code: u16, text: impl AsRef<[u8]>) -> Result<Next, Error> {
         self.control.reply(code, text);
         Ok(Next::Go)
-    }
-
-    // --- Coming and going ---
-
-    fn user(&mut self, name: &[u8]) -> Result<Next, Error> {
-        self.login = Login::Named(name.into());
-        self.say(331, "Now the password; as anonymous, any will do.")
-    }
-
-    async fn pass(&mut self, password: &[u8]) -> Result<Next, Error> {
-        let user = match mem::replace(&mut self.login, Login::Greeted) {
-            Login::Named(user) => user,
-            other => {
-                self.login = other;
-                return Err(refusal(503, "USER comes first."));
-            }
-        };
-        let ftp = self.ftp;
-        let refused = match ftp.log_in(&user, password, self.control.peer()).await {
-            Ok(view) => {
-                self.login = Login::In { user, view };
-                self.folder = RelPath::root();
-                return self.say(230, "Welcome.");
-            }
-            Err(refused) => refused,
-        };
-        self.failed_logins += 1;
-        if self.failed_logins == LOGIN_ATTEMPTS {
-            return Err(refusal(421, "Too many failed logins."));
-        }
-        Err(refused)
-    }
-
-    /// One share answers to every name (RFC 7151).
-    fn host(&mut self) -> Result<Next, Error> {
-        match self.login {
-            Login::Greeted => self.say(220, "You are welcome here."),
-            _ => Err(refusal(503, "HOST comes before USER.")),
-        }
-    }
-
-    fn reinitialize(&mut self) -> Result<Next, Error> {
-        self.login = Login::Greeted;
-        self.folder = RelPath::root();
-        self.kind = Type::Ascii;
-        self.facts = Facts::ALL;
-        self.rest = 0;
-        self.data = Data::Unknown;
-        self.only_epsv = false;
-        self.say(220, "Ready for a new user.")
-    }
-
-    fn quit(&mut self) -> Result<Next, Error> {
-        self.control.reply(221, "Goodbye.");
-        Ok(Next::Close)
     }
 
     /// What this visitor may see.

@@ -21,6 +21,10 @@ impl Session<'_> {
     }
 
     pub(super) fn restart(&mut self, offset: u64) -> Result<Next, Error> {
+        if offset > 0 && self.kind == Type::Ascii {
+            // It would have to be counted with line ends converted.
+            return Err(refusal(501, "Restart in TYPE I only."));
+        }
         self.rest = offset;
         self.say(350, format!("The next transfer begins at {offset}."))
     }
@@ -33,6 +37,9 @@ impl Session<'_> {
             return Err(refusal(425, "PASV is for IPv4; use EPSV."));
         };
         address.set_port(self.listen()?);
+        if let Some(outside) = self.ftp.config.passive_address {
+            address.set_ip(outside);
+        }
         let mut text = b"Entering Passive Mode (".to_vec();
         write_host_port(&mut text, address);
         text.push(b')');

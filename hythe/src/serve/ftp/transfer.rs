@@ -1,34 +1,47 @@
 //! What happens between 150 and the reply that ends a transfer.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::future::pending;
 use std::io;
 use std::mem;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use futures_lite::future::or;
-use hythe_net::{More, Stream};
+use hythe_net::More;
+use hythe_net::reactor::unblock;
 use hythe_wire::ftp::{Command, Error};
 
-use super::FtpConfig;
+use super::change::not_stored;
 use super::control::Arrival;
-use super::data::{Data, Ends};
+use super::data::{Data, Terms};
+use super::intake::{Filling, Flow, Intake};
 use super::session::{Session, refusal};
 use crate::serve::pump::pump;
 use crate::share::Pieces;
+use crate::tls::Channel;
 
 /// How much of a file is sent before the count that STAT tells moves on.
 const STRIDE: u64 = 1024 * 1024;
 
 const NO_CONNECTION: Error = refusal(425, "Cannot open the data connection.");
-const ABORTED: Error = refusal(426, "Transfer aborted.");
+pub(super) const ABORTED: Error = refusal(426, "Transfer aborted.");
 const LOST: Error = refusal(426, "The data connection is lost.");
 const SILENT: Error = refusal(426, "The data connection makes no progress.");
 const SHORTER: Error = refusal(451, "The file has become shorter.");
 const DISK: Error = refusal(451, "The disk reports an error.");
+const CUT: Error = refusal(
+    426,
+    "The data ended without TLS's close_notify: it may not be whole.",
+);
+const TLS_FAILED: Error = refusal(522, "TLS failed on the data connection.");
+const NOT_RESUMED: Error = refusal(
+    522,
+    "The data connection must resume the TLS session of this one.",
+);
 
-/// Something that is ready to be sent.
+/// Something that is ready to be moved.
 pub(super) struct Transfer {
     pub(super) verb: &'static str,
     /// What the client called it.
@@ -43,6 +56,7 @@ pub(super) enum Body {
     Bytes(Vec<u8>),
     File { file: File, range: Range<u64> },
     Pieces(Box<dyn Pieces>),
+    Intake(Box<Intake>),
 }
 
 impl Session<'_> {
@@ -51,7 +65,7 @@ impl Session<'_> {
         !matches!(self.data, Data::Unknown)
     }
 
-    /// Sends the body while it listens to the client: 150, and then exactly
+    /// Moves the body while it listens to the client: 150, and then exactly
     /// one reply that says how it ended.
     ///
     /// # Errors
@@ -66,31 +80,58 @@ impl Session<'_> {
         self.control.reply(150, opening);
         self.control.flush().await?;
 
-        let sent = Cell::new(0);
+        let flow = Arc::new(Flow::default());
+        let terms = self.terms();
         let data = mem::take(&mut self.data);
-        let sending = send(&self.ftp.config, self.ends, data, body, &sent);
-        let result = or(async { Ok(sending.await) }, self.attend(&sent)).await;
+        let result = match body {
+            Body::Intake(intake) => self.take_in(*intake, data, terms, &flow).await,
+            body => {
+                let sending = send(terms, data, body, &flow);
+                or(async { Ok(sending.await) }, async {
+                    self.attend(&flow).await.map(Err)
+                })
+                .await
+            }
+        };
         let (code, text) = match &result {
             Ok(Ok(())) => (226, "Transfer complete."),
             Ok(Err(error)) => (error.code, error.text),
             Err(_) => (ABORTED.code, ABORTED.text),
         };
-        self.record(verb, &target, code, sent.get());
+        self.record(verb, &target, code, flow.moved());
         result?.ok();
         self.control.reply(code, text);
         self.control.stream().progressed();
         Ok(())
     }
 
+    /// Has a file filled. Whatever ends it, nothing more is written by the time
+    /// that it has ended: the next command may be about the same file.
+    async fn take_in(
+        &mut self,
+        intake: Intake,
+        data: Data,
+        terms: Option<Terms>,
+        flow: &Arc<Flow>,
+    ) -> io::Result<Result<(), Error>> {
+        let (alive, gone) = channel();
+        let taking = async { Ok(take(terms, data, intake.begin(Arc::clone(flow), alive)).await) };
+        let result = or(taking, async { self.attend(flow).await.map(Err) }).await;
+        flow.stop();
+        // The pool may be in the middle of it.
+        unblock(move || gone.recv().ok()).await;
+        result
+    }
+
     /// Answers what can be answered during a transfer, and returns when the
-    /// transfer is to be cut short. Everything else waits for its end, and so
+    /// transfer is to be cut short, with the reply for that. Everything else waits for its end, and so
     /// does what came after it: replies keep the order of their commands.
-    async fn attend(&mut self, sent: &Cell<u64>) -> io::Result<Result<(), Error>> {
+    pub(super) async fn attend(&mut self, flow: &Flow) -> io::Result<Error> {
         loop {
             loop {
                 match self.control.front() {
                     Some(Command::Noop) => self.control.reply(200, "OK."),
-                    Some(Command::Stat(None)) => _ = self.status(Some(sent.get())),
+                    Some(Command::Stat(None)) => _ = self.status(Some(flow.moved())),
                     _ => break,
                 }
                 self.control.pop();
@@ -98,7 +139,7 @@ impl Session<'_> {
             self.control.flush().await?;
             if self.control.has(Command::Abor) {
                 // It stays there, to be answered with 226 when its turn comes.
-                return Ok(Err(ABORTED));
+                return Ok(ABORTED);
             }
             if self.control.is_full() {
                 return pending().await;
@@ -117,55 +158,90 @@ impl Session<'_> {
     }
 }
 
+/// Opens the data connection, as the session wants it protected.
+async fn open(terms: Option<Terms>, data: Data) -> Result<Channel, Error> {
+    let terms = terms.ok_or(NO_CONNECTION)?;
+    let opening = data.open(terms.ends, terms.deadline);
+    let stream = opening.await.map_err(|_| NO_CONNECTION)?;
+    stream.set_patience(terms.patience);
+    let mut channel = Channel::plain(stream);
+    if let Some(tls) = terms.tls {
+        // Tickets for the next data connection are given out here, too.
+        let accepted = Box::pin(channel.accept(&tls.acceptor, &tls.label)).await;
+        accepted.map_err(|_| TLS_FAILED)?;
+        if tls.must_resume && !channel.resumes(&tls.label) {
+            channel.close().await;
+            return Err(NOT_RESUMED);
+        }
+    }
+    Ok(channel)
+}
+
 /// Opens the data connection and sends the body. It has nothing of the
 /// session, which meanwhile attends to the client.
-async fn send(
-    config: &FtpConfig,
-    ends: Option<Ends>,
-    data: Data,
-    body: Body,
-    sent: &Cell<u64>,
-) -> Result<(), Error> {
-    let ends = ends.ok_or(NO_CONNECTION)?;
-    let opening = data.open(ends, config.data_deadline);
-    let stream = opening.await.map_err(|_| NO_CONNECTION)?;
-    stream.set_patience(config.patience);
-    body.send(&stream, sent)
+async fn send(terms: Option<Terms>, data: Data, body: Body, flow: &Flow) -> Result<(), Error> {
+    let channel = open(terms, data).await?;
+    body.send(&channel, flow)
         .await
-        .map_err(|error| ended(&error))
+        .map_err(|error| ended(&error))?;
+    if channel.is_encrypted() {
+        // What the client says at its end must not reset the connection
+        // before it has read all of ours.
+        Box::pin(channel.close()).await;
+    }
+    Ok(())
+}
+
+/// Opens the data connection and has all that comes taken in.
+async fn take(terms: Option<Terms>, data: Data, filling: Filling) -> Result<(), Error> {
+    let channel = open(terms, data).await?;
+    let (filling, poured) = channel.pour(filling).await;
+    let whole = poured.is_ok();
+    let stored = unblock(move || filling.end(whole)).await;
+    stored.map_err(not_stored)?;
+    match poured {
+        Ok(_) => {
+            // Who waits for it is told that all has come.
+            channel.finish().await.ok();
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(CUT),
+        Err(error) => Err(ended(&error)),
+    }
 }
 
 impl Body {
-    async fn send(self, stream: &Stream, sent: &Cell<u64>) -> io::Result<()> {
+    async fn send(self, channel: &Channel, flow: &Flow) -> io::Result<()> {
         match self {
             Self::Bytes(bytes) => {
-                stream.send_all(&bytes, More::No).await?;
-                sent.set(bytes.len() as u64);
+                channel.send_all(&bytes, More::No).await?;
+                flow.add(bytes.len() as u64);
                 Ok(())
             }
-            Self::File { file, range } => send_file(stream, &file, range, sent).await,
+            Self::File { file, range } => send_file(channel, &file, range, flow).await,
             Self::Pieces(pieces) => {
-                pump(stream, pieces, async |piece| {
-                    stream.send_all(piece, More::No).await?;
-                    sent.set(sent.get() + piece.len() as u64);
+                pump(channel, pieces, async |piece| {
+                    channel.send_all(piece, More::No).await?;
+                    flow.add(piece.len() as u64);
                     Ok(())
                 })
                 .await
             }
+            Self::Intake(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
 async fn send_file(
-    stream: &Stream,
+    channel: &Channel,
     file: &File,
     mut range: Range<u64>,
-    sent: &Cell<u64>,
+    flow: &Flow,
 ) -> io::Result<()> {
     while !range.is_empty() {
         let end = range.end.min(range.start + STRIDE);
-        stream.send_file(file, range.start..end).await?;
-        sent.set(sent.get() + end - range.start);
+        channel.send_file(file, range.start..end).await?;
+        flow.add(end - range.start);
         range.start = end;
     }
     Ok(())
@@ -177,6 +253,7 @@ fn ended(error: &io::Error) -> Error {
     match error.kind() {
         Kind::TimedOut => SILENT,
         Kind::UnexpectedEof => SHORTER,
+        Kind::InvalidData => TLS_FAILED,
         Kind::ConnectionReset
         | Kind::ConnectionAborted
         | Kind::BrokenPipe

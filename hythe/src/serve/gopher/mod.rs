@@ -45,12 +45,13 @@ use std::io;
 use std::time::Duration;
 
 use hythe_net::reactor::{lease, unblock};
-use hythe_net::{Addr, Connection, Failure, Handler, Input, More, Stream};
+use hythe_net::{Addr, Connection, Failure, Handler, Input, More};
 use hythe_wire::gopher::{PORT, Request};
 
 use super::log::{self, Access};
 use super::pump::pump;
 use crate::accounts::Gate;
+use crate::tls::Channel;
 use answer::{Answer, Body};
 use menu::Place;
 
@@ -74,7 +75,7 @@ impl Gopher {
     }
 
     async fn serve(&self, connection: Connection) -> io::Result<()> {
-        let Connection { stream, peer, .. } = connection;
+        let Connection { stream, peer, .. } = connection.map(Channel::plain);
         stream.set_deadline(stream.now().checked_add(REQUEST_DEADLINE));
         let Some(line) = read_line(&stream).await? else {
             return Ok(());
@@ -83,7 +84,7 @@ impl Gopher {
         Box::pin(self.answer(stream, peer, line)).await
     }
 
-    async fn answer(&self, stream: Stream, peer: Addr, line: Vec<u8>) -> io::Result<()> {
+    async fn answer(&self, stream: Channel, peer: Addr, line: Vec<u8>) -> io::Result<()> {
         let place = self.place(&stream)?;
         let view = self.gate.stranger("gopher", &peer);
         let (answer, line) = unblock(move || (Answer::to(&line, &view, place), line)).await;
@@ -115,7 +116,7 @@ impl Gopher {
     }
 
     /// Where menus lead to.
-    fn place(&self, stream: &Stream) -> io::Result<Place> {
+    fn place(&self, stream: &Channel) -> io::Result<Place> {
         let local = stream.socket().sock_name()?;
         let address = || local.ip().map_or_else(String::new, |ip| ip.to_string());
         Ok(Place {
@@ -141,7 +142,7 @@ impl Handler for Gopher {
 
 /// Collects bytes until they are a request, or cannot become one; `None` if
 /// the client leaves before that, or the server stops.
-async fn read_line(stream: &Stream) -> io::Result<Option<Vec<u8>>> {
+async fn read_line(stream: &Channel) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     loop {
         if stream.input().await? == Input::Stopping {
@@ -160,7 +161,7 @@ async fn read_line(stream: &Stream) -> io::Result<Option<Vec<u8>>> {
 
 impl Body {
     /// Sends it, and says how many bytes that were.
-    async fn send(self, stream: &Stream) -> io::Result<u64> {
+    async fn send(self, stream: &Channel) -> io::Result<u64> {
         match self {
             Self::Bytes(bytes) => {
                 stream.send_all(&bytes, More::No).await?;

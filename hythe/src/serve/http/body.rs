@@ -2,12 +2,13 @@
 
 use std::io;
 
-use hythe_net::{More, Stream};
+use hythe_net::More;
 use hythe_wire::http::{CHUNK_END, LAST_CHUNK, Version, chunk_head};
 
 use super::reply::Body;
 use crate::serve::pump::pump;
 use crate::share::Pieces;
+use crate::tls::Channel;
 
 /// Up to this much is copied behind its head, to go out in one call; more than
 /// that is cheaper to send by itself.
@@ -19,7 +20,7 @@ const TOGETHER: usize = 64 * 1024;
 /// The stream's, or the disk's once the head is out: then the connection must
 /// be closed, which tells the peer that the body is not whole.
 pub(super) async fn send(
-    stream: &Stream,
+    stream: &Channel,
     mut head: Vec<u8>,
     body: Body,
     version: Version,
@@ -60,7 +61,7 @@ pub(super) async fn send(
 }
 
 /// Sends pieces as they are made, each as a chunk if the client knows chunks.
-async fn send_pieces(stream: &Stream, pieces: Box<dyn Pieces>, chunked: bool) -> io::Result<()> {
+async fn send_pieces(stream: &Channel, pieces: Box<dyn Pieces>, chunked: bool) -> io::Result<()> {
     pump(stream, pieces, async |piece| {
         if chunked {
             let mut head = Vec::new();

@@ -47,6 +47,7 @@ use hythe_net::{Addr, Connection, Failure, Handler};
 use super::log;
 use crate::accounts::Gate;
 use crate::share::View;
+use crate::tls::Acceptor;
 
 /// Choices of the operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,9 +62,12 @@ pub struct HttpConfig {
     pub short_lived_threads: bool,
 }
 
-/// Serves a share over HTTP.
+/// Serves a share over HTTP, or HTTPS.
 #[derive(Clone, Debug)]
-pub struct Http(Arc<Site>);
+pub struct Http {
+    site: Arc<Site>,
+    tls: Option<Acceptor>,
+}
 
 /// What all sessions of one handler share.
 #[derive(Debug)]
@@ -86,19 +90,30 @@ impl Http {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let strangers = gate.stranger("http", &Addr::unnamed());
-        Self(Arc::new(Site {
-            id,
-            gate,
-            strangers,
-            config,
-            changes: AtomicU64::new(0),
-        }))
+        Self {
+            site: Arc::new(Site {
+                id,
+                gate,
+                strangers,
+                config,
+                changes: AtomicU64::new(0),
+            }),
+            tls: None,
+        }
+    }
+
+    /// A handler of the same site over TLS.
+    pub fn over_tls(&self, acceptor: Acceptor) -> Self {
+        Self {
+            site: Arc::clone(&self.site),
+            tls: Some(acceptor),
+        }
     }
 }
 
 impl Handler for Http {
     fn handle(&self, connection: Connection) -> impl Future<Output = io::Result<()>> {
-        session::serve(Arc::clone(&self.0), connection)
+        session::serve(Arc::clone(&self.site), connection, self.tls.clone())
     }
 
     fn failed(&self, peer: Option<&Addr>, failure: &Failure) {
@@ -106,6 +121,11 @@ impl Handler for Http {
     }
 
     fn busy(&self) -> &'static [u8] {
+        if self.tls.is_some() {
+            // It could be told so after a handshake only, which costs more than
+            // the place that it does not get.
+            return b"";
+        }
         b"HTTP/1.1 503 Service Unavailable\r\n\
           Content-Type: text/plain\r\n\
           Content-Length: 45\r\n\

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hythe_net::{Connection, Input, More, Sink as _, Stream, reactor};
+use hythe_net::{Connection, Input, More, Sink as _, reactor};
 use hythe_wire::http::{
     Chunked, Error, FieldStorage, Framing, Method, Request, Version, check_partial, head_end,
 };
@@ -25,6 +25,7 @@ use super::ready::{self, Entry, Freshness, Key};
 use super::reply::Reply;
 use super::{Site, body, date};
 use crate::serve::log::{self, Access, Escaped};
+use crate::tls::{Acceptor, Channel};
 
 /// How long a client may take for a request's head once it has begun. People
 /// wait half as long; only attackers send a head slowly.
@@ -45,19 +46,36 @@ const TOO_SLOW: Error = Error {
     reason: "the request took too long to arrive",
 };
 
+/// What a client is told that speaks HTTP where HTTPS is spoken.
+const PLAIN: Error = Error {
+    status: 400,
+    reason: "this port speaks HTTPS: use https:// in place of http://",
+};
+
 /// Serves requests until the client leaves, errs or is told to go.
 pub(super) fn serve(
     site: Arc<Site>,
     connection: Connection,
+    tls: Option<Acceptor>,
 ) -> impl Future<Output = io::Result<()>> {
-    let session = Session { site, connection };
+    let mut session = Session {
+        site,
+        connection: connection.map(Channel::plain),
+    };
     // Nothing is moved inside, since what is moved is stored twice.
-    async move { session.run().await }
+    async move {
+        if let Some(acceptor) = tls
+            && !Box::pin(session.secure(acceptor)).await?
+        {
+            return Ok(());
+        }
+        session.run().await
+    }
 }
 
 struct Session {
     site: Arc<Site>,
-    connection: Connection,
+    connection: Connection<Channel>,
 }
 
 /// How far the quick way led.
@@ -136,6 +154,21 @@ impl Terms {
 }
 
 impl Session {
+    /// Begins TLS; whether the client did so, too.
+    async fn secure(&mut self, acceptor: Acceptor) -> io::Result<bool> {
+        match self.connection.stream.accept(&acceptor, b"").await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let plain = self.connection.stream.give_up_tls();
+                plain.progressed();
+                self.refuse(&PLAIN, b"").await?;
+                self.connection.stream.close().await;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn run(&self) -> io::Result<()> {
         loop {
             if self.stream().input().await? == Input::Stopping {
@@ -154,7 +187,7 @@ impl Session {
         }
     }
 
-    fn stream(&self) -> &Stream {
+    fn stream(&self) -> &Channel {
         &self.connection.stream
     }
 
@@ -329,7 +362,7 @@ impl Session {
         Way {
             peer: self.connection.peer.clone(),
             port: port.unwrap_or_default(),
-            tls: false,
+            tls: self.stream().is_encrypted(),
         }
     }
 

@@ -25,6 +25,7 @@ use super::ask::Ask;
 use super::intake::{Answer, Intake, has_media_type};
 use super::reply::{Body, Reply};
 use super::visit::Visit;
+use crate::checksum;
 use crate::share::{
     Access, Appending, BadPath, Check, Creation, Existing, Lacks, Modified, Notes, Progress,
     RelPath, Role, UploadError, UploadId,
@@ -337,14 +338,15 @@ impl Talk {
 
     fn checksum(&self) -> Result<Option<Check>, Reply> {
         let checksum = self.read("Upload-Checksum", Checksum::parse)?;
-        Ok(
-            checksum.map(|Checksum { algorithm, digest }| match algorithm {
-                Algorithm::Sha1 => Check::sha1(digest),
-                Algorithm::Sha256 => Check::sha256(digest),
-                Algorithm::Md5 => Check::md5(digest),
-                Algorithm::Crc32 => Check::crc32(digest),
-            }),
-        )
+        Ok(checksum.map(|Checksum { algorithm, digest }| {
+            let algorithm = match algorithm {
+                Algorithm::Sha1 => checksum::Algorithm::Sha1,
+                Algorithm::Sha256 => checksum::Algorithm::Sha256,
+                Algorithm::Md5 => checksum::Algorithm::Md5,
+                Algorithm::Crc32 => checksum::Algorithm::Crc32,
+            };
+            Check::new(algorithm, digest)
+        }))
     }
 
     /// A field, read.

@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use sha2::Digest as _;
-
 use super::info::Info;
 use super::shed::Shed;
 use super::turn::{Record, Turn};
 use super::{Open, Progress, Role, UploadError, UploadId, View};
+use crate::checksum::{Algorithm, Hasher};
 use crate::share::Durability;
 
 /// How far an upload of unknown length is written before it is looked up again
@@ -23,55 +22,21 @@ pub struct Check {
     digest: Vec<u8>,
 }
 
-#[derive(Debug)]
-enum Hasher {
-    Sha1(sha1::Sha1),
-    Sha256(sha2::Sha256),
-    Md5(md5::Md5),
-    Crc32(crc32fast::Hasher),
-}
-
 impl Check {
-    /// SHA-1.
-    pub fn sha1(digest: Vec<u8>) -> Self {
-        let hasher = Hasher::Sha1(sha1::Sha1::new());
-        Self { hasher, digest }
-    }
-
-    /// SHA-256.
-    pub fn sha256(digest: Vec<u8>) -> Self {
-        let hasher = Hasher::Sha256(sha2::Sha256::new());
-        Self { hasher, digest }
-    }
-
-    /// MD5.
-    pub fn md5(digest: Vec<u8>) -> Self {
-        let hasher = Hasher::Md5(md5::Md5::new());
-        Self { hasher, digest }
-    }
-
-    /// The CRC of Ethernet, most significant byte first.
-    pub fn crc32(digest: Vec<u8>) -> Self {
-        let hasher = Hasher::Crc32(crc32fast::Hasher::new());
-        Self { hasher, digest }
+    /// The digest that they must have.
+    pub fn new(algorithm: Algorithm, digest: Vec<u8>) -> Self {
+        Self {
+            hasher: Hasher::new(algorithm),
+            digest,
+        }
     }
 
     fn update(&mut self, bytes: &[u8]) {
-        match &mut self.hasher {
-            Hasher::Sha1(hasher) => hasher.update(bytes),
-            Hasher::Sha256(hasher) => hasher.update(bytes),
-            Hasher::Md5(hasher) => hasher.update(bytes),
-            Hasher::Crc32(hasher) => hasher.update(bytes),
-        }
+        self.hasher.update(bytes);
     }
 
     fn holds(self) -> bool {
-        match self.hasher {
-            Hasher::Sha1(hasher) => hasher.finalize()[..] == self.digest,
-            Hasher::Sha256(hasher) => hasher.finalize()[..] == self.digest,
-            Hasher::Md5(hasher) => hasher.finalize()[..] == self.digest,
-            Hasher::Crc32(hasher) => hasher.finalize().to_be_bytes()[..] == self.digest,
-        }
+        self.hasher.finish() == self.digest
     }
 }
 

@@ -1,0 +1,69 @@
+//! TLS under every protocol: who we are, and streams that can be encrypted.
+//!
+//! ```text
+//!   files, or a certificate of our own ─► Identity ── reload ──┐
+//!                                            │                 │ (SIGHUP)
+//!        Acceptor (one a protocol, its ALPN) ◄─────────────────┘
+//!            │
+//!   Stream ─► Channel::plain ── accept ─► Channel, encrypted
+//! ```
+//!
+//! rustls is sans-I/O: it turns bytes into bytes, as our own codecs do, and
+//! [`Channel`] is what waits. A session talks to a `Channel` and need not know
+//! which kind it is; one may become encrypted in the middle, as FTP's do.
+//!
+//! Not here: which protocol wants TLS when.
+
+mod channel;
+mod identity;
+mod self_signed;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring::{Ticketer, default_provider};
+
+pub use channel::{Channel, HANDSHAKE};
+pub use identity::Identity;
+pub use self_signed::SelfSigned;
+
+/// The server's side of TLS for one protocol.
+///
+/// A client that names protocols (ALPN, RFC 7301) must name this one, or its
+/// handshake fails: a browser that was tricked into talking to another port
+/// than it thinks gets nowhere (ALPACA). Tickets to resume a session are
+/// accepted by the protocol only that gave them out.
+#[derive(Clone)]
+pub struct Acceptor {
+    config: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// TLS 1.2 and 1.3 with this identity for the protocol of this ALPN name,
+    /// such as `http/1.1` or `ftp`.
+    ///
+    /// # Errors
+    /// Where there is no randomness to be had.
+    pub fn new(identity: &Identity, protocol: &'static str) -> io::Result<Self> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(identity.clone()));
+        config.alpn_protocols = vec![protocol.into()];
+        // Nothing is kept here for a session to be resumed, so that nobody can
+        // crowd out the sessions of others.
+        config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").finish_non_exhaustive()
+    }
+}
