@@ -21,6 +21,7 @@ use crate::tls::{Acceptor, Identity, SelfSigned};
 const HTTPS_PORT: u16 = 8443;
 
 #[derive(Debug, clap::Args)]
+#[group(skip)] // the arguments around it are such a group already
 pub(super) struct Args {
     /// Where to serve HTTPS [default: 8443 once there is a certificate, else off]
     #[arg(

@@ -39,7 +39,7 @@ impl Session<'_> {
             Some(_) => &[b"AUTH TLS", b"PBSZ", b"PROT"],
             None => &[],
         };
-        let plain: [&[u8]; 11] = [
+        let plain: [&[u8]; 12] = [
             b"EPRT",
             b"EPSV",
             b"HOST",
@@ -47,6 +47,7 @@ impl Session<'_> {
             b"MFMT",
             &facts,
             &hashes,
+            b"PASV",
             b"REST STREAM",
             b"SIZE",
             b"TVFS",
