@@ -1,17 +1,23 @@
-//! FTP, read side: every reply, every trap, and the clients that people use.
+//! FTP: every reply, every trap, and the clients that people use.
 
 mod common;
 
+#[path = "ftp/accounts.rs"]
+mod accounts;
 #[path = "ftp/clients.rs"]
 mod clients;
 #[path = "ftp/during.rs"]
 mod during;
 #[path = "ftp/replies.rs"]
 mod replies;
+#[path = "ftp/secure.rs"]
+mod secure;
 #[path = "ftp/transfers.rs"]
 mod transfers;
 #[path = "ftp/traps.rs"]
 mod traps;
+#[path = "ftp/writing.rs"]
+mod writing;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -49,11 +55,28 @@ impl Running {
         Self::on("[::1]:0", Model::Threads { max: 100 }, root, config, limits)
     }
 
+    /// One in which visitors may do this.
+    fn allowing(access: Access, root: &Path) -> Self {
+        let gate = Gate::new(Share::open(root).unwrap(), access);
+        Self::of(Ftp::new(gate, FtpConfig::default()))
+    }
+
     fn on(address: &str, model: Model, root: &Path, config: FtpConfig, limits: Limits) -> Self {
         let gate = Gate::new(Share::open(root).unwrap(), Access::Read);
+        Self::serving(address, model, limits, Ftp::new(gate, config))
+    }
+
+    fn of(handler: Ftp) -> Self {
+        let model = Model::Events {
+            mux: MuxKind::EpollEdge,
+        };
+        Self::serving("127.0.0.1:0", model, Limits::default(), handler)
+    }
+
+    fn serving(address: &str, model: Model, limits: Limits, handler: Ftp) -> Self {
         let server = Server::new(model)
             .limits(limits)
-            .listen(&address.parse().unwrap(), Ftp::new(gate, config))
+            .listen(&address.parse().unwrap(), handler)
             .unwrap();
         let address = server.addresses()[0].to_string().parse().unwrap();
         let shutdown = server.shutdown();
@@ -87,11 +110,11 @@ impl Drop for Running {
 }
 
 /// A control connection, as bare as can be.
-struct Client(BufReader<TcpStream>);
+struct Client<S = TcpStream>(BufReader<S>);
 
-impl Client {
+impl<S: Read + Write> Client<S> {
     /// Takes a fresh connection and reads the greeting.
-    fn new(stream: TcpStream) -> Self {
+    fn new(stream: S) -> Self {
         let mut client = Self(BufReader::new(stream));
         client.expect(220);
         client
@@ -148,7 +171,9 @@ impl Client {
         self.0.read_to_end(&mut rest).ok();
         assert_eq!(show(&rest), "");
     }
+}
 
+impl Client {
     fn peer_ip(&self) -> IpAddr {
         self.0.get_ref().peer_addr().unwrap().ip()
     }
@@ -174,6 +199,15 @@ impl Client {
         data.read_to_end(&mut bytes).unwrap();
         self.expect(226);
         bytes
+    }
+
+    /// Sends all of a file: what the transfer ended with.
+    fn store(&mut self, command: impl AsRef<[u8]>, bytes: &[u8], code: u16) -> String {
+        let mut data = self.begin(command);
+        // Who is refused in the middle may hear of it while sending.
+        data.write_all(bytes).ok();
+        drop(data);
+        self.expect(code)
     }
 
     fn fetch_lines(&mut self, command: impl AsRef<[u8]>) -> Vec<String> {

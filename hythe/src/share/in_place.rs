@@ -101,6 +101,9 @@ impl View {
     /// one.
     fn spot_in_place(&self, path: &RelPath, how: How) -> io::Result<(Spot, Option<u64>)> {
         self.may(Access::Upload, Act::Append, path)?;
+        if path.is_root() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let spot = self.spot_for(path)?;
         let before = match spot.look()? {
             There::Nothing if matches!(how, How::At(1..)) => {

@@ -63,15 +63,13 @@ impl Channel {
         }
     }
 
-    /// Has the peer, a client, begin TLS. `label` goes into the tickets by which
-    /// it can resume this session elsewhere; see [`resumes`](Self::resumes).
+    /// Has the peer, a client, begin TLS.
     ///
     /// # Errors
     /// `InvalidInput` if what comes is no TLS at all, `InvalidData` if the two
     /// can't agree, `TimedOut` after [`HANDSHAKE`].
-    pub async fn accept(&mut self, acceptor: &Acceptor, label: &[u8]) -> io::Result<()> {
-        let mut tls = ServerConnection::new(Arc::clone(&acceptor.config)).map_err(broken)?;
-        tls.set_resumption_data(label);
+    pub async fn accept(&mut self, acceptor: &Acceptor) -> io::Result<()> {
+        let tls = ServerConnection::new(Arc::clone(&acceptor.config)).map_err(broken)?;
         let layer = self.layer.insert(Box::new(RefCell::new(Layer {
             tls,
             backlog: Vec::new(),
@@ -93,13 +91,11 @@ impl Channel {
         self.layer.is_some()
     }
 
-    /// Whether the peer has shown a ticket that was given out under this label:
-    /// it is then the same client.
-    pub fn resumes(&self, label: &[u8]) -> bool {
+    /// Whether the peer goes on with a session that it began on another
+    /// connection, and so is the same client.
+    pub fn is_resumed(&self) -> bool {
         self.layer.as_ref().is_some_and(|layer| {
-            let tls = &layer.borrow().tls;
-            tls.handshake_kind() == Some(HandshakeKind::Resumed)
-                && tls.received_resumption_data() == Some(label)
+            layer.borrow().tls.handshake_kind() == Some(HandshakeKind::Resumed)
         })
     }
 

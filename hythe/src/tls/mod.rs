@@ -53,6 +53,19 @@ impl Acceptor {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(identity.clone()));
         config.alpn_protocols = vec![protocol.into()];
+        Self {
+            config: Arc::new(config),
+        }
+        .apart()
+    }
+
+    /// The same with tickets of its own: a session that is
+    /// [resumed](Channel::is_resumed) by this one has begun with it.
+    ///
+    /// # Errors
+    /// Where there is no randomness to be had.
+    pub fn apart(&self) -> io::Result<Self> {
+        let mut config = (*self.config).clone();
         // Nothing is kept here for a session to be resumed, so that nobody can
         // crowd out the sessions of others.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;

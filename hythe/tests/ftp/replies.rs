@@ -58,6 +58,16 @@ fn before_login_little_is_answered() {
             ("PWD", 530),
             ("CWD folder", 530),
             ("TYPE I", 530),
+            ("TYPE nonsense", 530),
+            ("PORT nonsense", 530),
+            ("EPRT |3|x|1|", 530),
+            ("MFMT nonsense", 530),
+            ("REST -1", 530),
+            ("OPTS MLST size;", 200),
+            ("SITE CHMOD 777 file.txt", 530),
+            ("SITE REGISTER anna 12345678", 550),
+            ("SITE PASSWD a b", 530),
+            ("HASH file.txt", 530),
             ("PASV", 530),
             ("EPSV", 530),
             ("LIST", 530),
@@ -120,6 +130,7 @@ fn the_table() {
             ("SIZE", 501),
             ("MDTM file.txt", 213),
             ("MDTM missing", 550),
+            ("MDTM folder", 550),
             ("MLST file.txt", 250),
             ("MLST", 250),
             ("MLST missing", 550),
@@ -129,6 +140,11 @@ fn the_table() {
             ("STAT file.txt", 213),
             ("STAT folder", 212),
             ("STAT missing", 550),
+            ("REST 5", 350),
+            ("TYPE A", 200),
+            ("REST 5", 501),
+            ("REST 0", 350),
+            ("TYPE I", 200),
             ("REST 5", 350),
             ("REST -5", 501),
             ("REST 99999999999999999999", 501),
@@ -159,10 +175,40 @@ fn the_table() {
             ("EPSV 3", 522),
             ("EPSV x", 501),
             ("ABOR", 226),
-            ("HASH file.txt", 502),
+            ("HASH file.txt", 213),
+            ("HASH folder", 553),
+            ("HASH missing", 550),
+            ("OPTS HASH", 200),
+            ("OPTS HASH md5", 200),
+            ("OPTS HASH MD4", 501),
+            ("XCRC file.txt", 250),
+            ("XMD5 file.txt", 250),
+            ("XSHA file.txt", 250),
+            ("XSHA1 file.txt", 250),
+            ("XSHA256 file.txt", 250),
+            ("XSHA512 file.txt", 250),
+            ("XSHA512 missing", 550),
+            ("XCRC", 501),
+            ("SITE", 501),
             ("SITE NONSENSE", 504),
-            ("SITE REGISTER a b", 502),
+            ("SITE REGISTER a b", 503),
+            ("SITE REGISTER a", 501),
+            ("SITE PASSWD a b", 550),
+            ("SITE PASSWD a", 501),
+            ("SITE QUOTA", 550),
+            ("SITE CHMOD 77x file.txt", 501),
+            ("SITE CHMOD 777", 501),
+            ("SITE HELP CHMOD", 214),
+            ("SITE HELP NONSENSE", 501),
+            ("MFMT yesterday file.txt", 501),
+            ("MFMT 20200101000000", 501),
+            ("STRU X", 501),
+            ("MODE X", 501),
+            ("EPRT ||||", 501),
             ("HELP", 214),
+            ("HELP stor", 214),
+            ("HELP SITE", 214),
+            ("HELP NONSENSE", 501),
         ],
     );
     check(
@@ -236,6 +282,9 @@ fn what_replies_say() {
         "EPSV",
         "EPRT",
         "HOST",
+        "MFMT",
+        "HASH SHA-256*;SHA-512;SHA-1;MD5;CRC32",
+        "XSHA256",
     ] {
         assert!(
             features.contains(&format!("\r\n {feature}\r\n")),
@@ -271,6 +320,29 @@ fn what_replies_say() {
         "{status}"
     );
     assert!(!status.contains('?'), "{status}");
+
+    let digest = "C3F9C8C283A2B1F2F1896F27A01CBE3CDDC0C9D93F752E4639035A0F5B36F6E8";
+    assert_eq!(
+        client.command("HASH /file.txt", 213),
+        format!("213 SHA-256 0-7 {digest} /file.txt\r\n")
+    );
+    assert_eq!(
+        client.command("XSHA256 /file.txt", 250),
+        format!("250 {digest}\r\n")
+    );
+    assert_eq!(client.command("OPTS HASH CRC32", 200), "200 CRC32\r\n");
+    assert!(
+        client
+            .command("FEAT", 211)
+            .contains("HASH SHA-256;SHA-512;SHA-1;MD5;CRC32*")
+    );
+    assert_eq!(
+        client.command("HASH /file.txt", 213),
+        format!(
+            "213 CRC32 0-7 {:08X} /file.txt\r\n",
+            crc32fast::hash(b"one\ntwo\n")
+        )
+    );
 }
 
 #[test]

@@ -12,7 +12,6 @@ use hythe_net::reactor::lease;
 use hythe_net::{Addr, Connection, Input, More};
 use hythe_wire::ftp::{self, Command, Error, Lines};
 
-use super::data::Label;
 use crate::tls::{Acceptor, Channel};
 
 /// How much is read at a time: commands are short, and what a client sends
@@ -74,12 +73,12 @@ impl Control {
 
     /// Begins TLS. What came before it is forgotten: somebody on the way may
     /// have put it there, to be obeyed as if the client had said it under TLS.
-    pub(super) async fn secure(&mut self, acceptor: &Acceptor, label: &Label) -> io::Result<()> {
+    pub(super) async fn secure(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         self.flush().await?;
         self.waiting = VecDeque::new();
         self.lines = Lines::new();
         self.unended = 0;
-        self.connection.stream.accept(acceptor, label).await
+        self.connection.stream.accept(acceptor).await
     }
 
     pub(super) fn peer(&self) -> &Addr {

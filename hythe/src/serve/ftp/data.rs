@@ -74,16 +74,12 @@ pub(super) struct Terms {
 /// How it is protected.
 #[derive(Debug)]
 pub(super) struct Protected {
+    /// The one of this control connection alone.
     pub(super) acceptor: Acceptor,
-    /// Tells the TLS session of this control connection from all others.
-    pub(super) label: Label,
-    /// Whether it must be resumed on the data connection, which proves that it
-    /// is the same client.
+    /// Whether the control connection's session must be resumed, which proves
+    /// that it is the same client.
     pub(super) must_resume: bool,
 }
-
-/// Bytes that nobody can guess.
-pub(super) type Label = [u8; 16];
 
 /// An IPv4 client of a dual-stack listener has IPv4 addresses.
 fn internet(address: &Addr) -> Option<SocketAddr> {

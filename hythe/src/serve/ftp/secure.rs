@@ -10,7 +10,7 @@ use std::io;
 use hythe_wire::ftp::{Error, Protection};
 
 use super::Ftp;
-use super::data::{Label, Protected, Terms};
+use super::data::{Protected, Terms};
 use super::session::{Login, Next, Session, refusal};
 
 /// Whether the client has said how large its buffer is. With TLS there is none,
@@ -58,10 +58,9 @@ impl Session<'_> {
         let Some(acceptor) = &self.ftp.tls else {
             return Ok(());
         };
-        let mut label = Label::default();
-        getrandom::fill(&mut label).map_err(io::Error::other)?;
-        self.control.secure(acceptor, &label).await?;
-        self.label = Some(label.into());
+        let acceptor = acceptor.apart()?;
+        self.control.secure(&acceptor).await?;
+        self.tls = Some(acceptor);
         // Whoever it was that said so, it was in the clear.
         self.forget();
         Ok(())
@@ -138,8 +137,7 @@ impl Session<'_> {
         let tls = match self.protection {
             Protection::Clear => None,
             Protection::Private => Some(Protected {
-                acceptor: self.ftp.tls.clone()?,
-                label: **self.label.as_ref()?,
+                acceptor: self.tls.clone()?,
                 must_resume: config.tls_session_required,
             }),
         };

@@ -7,11 +7,12 @@ use hythe_wire::ftp::{Command, Error, Facts, Hash, Protection, Site, Type};
 
 use super::Ftp;
 use super::control::{Arrival, Control, Line, parse};
-use super::data::{Data, Ends, Label};
+use super::data::{Data, Ends};
 use super::digest::Digest;
 use super::secure::Pbsz;
 use super::transfer::Transfer;
 use crate::share::{RelPath, View};
+use crate::tls::Acceptor;
 
 const NOT_LOGGED_IN: Error = refusal(530, "Log in with USER and PASS first.");
 
@@ -58,9 +59,9 @@ pub(super) struct Session<'a> {
     pub(super) hash: Hash,
     pub(super) data: Data,
     pub(super) only_epsv: bool,
-    /// By which the TLS session of this connection is known again; without TLS
-    /// there is none.
-    pub(super) label: Option<Box<Label>>,
+    /// By which the TLS session of this connection is known again on a data
+    /// connection; without TLS there is none.
+    pub(super) tls: Option<Acceptor>,
     pub(super) pbsz: Pbsz,
     pub(super) protection: Protection,
 }
@@ -98,7 +99,7 @@ impl<'a> Session<'a> {
             hash: Hash::Sha256,
             data: Data::Unknown,
             only_epsv: false,
-            label: None,
+            tls: None,
             pbsz: Pbsz::Unknown,
             protection: Protection::Clear,
         }

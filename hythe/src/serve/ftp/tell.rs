@@ -136,7 +136,7 @@ impl Session<'_> {
             Some(moved) => format!("Under way: {moved} bytes so far"),
             None => "No transfer is under way".to_owned(),
         };
-        let (commands, data) = match (&self.label, self.protection) {
+        let (commands, data) = match (&self.tls, self.protection) {
             (None, _) => ("in the clear", "in the clear"),
             (Some(_), Protection::Clear) => ("under TLS", "in the clear"),
             (Some(_), Protection::Private) => ("under TLS", "under TLS"),

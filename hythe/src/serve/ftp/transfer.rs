@@ -167,9 +167,9 @@ async fn open(terms: Option<Terms>, data: Data) -> Result<Channel, Error> {
     let mut channel = Channel::plain(stream);
     if let Some(tls) = terms.tls {
         // Tickets for the next data connection are given out here, too.
-        let accepted = Box::pin(channel.accept(&tls.acceptor, &tls.label)).await;
+        let accepted = Box::pin(channel.accept(&tls.acceptor)).await;
         accepted.map_err(|_| TLS_FAILED)?;
-        if tls.must_resume && !channel.resumes(&tls.label) {
+        if tls.must_resume && !channel.is_resumed() {
             channel.close().await;
             return Err(NOT_RESUMED);
         }

@@ -156,7 +156,7 @@ impl Terms {
 impl Session {
     /// Begins TLS; whether the client did so, too.
     async fn secure(&mut self, acceptor: Acceptor) -> io::Result<bool> {
-        match self.connection.stream.accept(&acceptor, b"").await {
+        match self.connection.stream.accept(&acceptor).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 let plain = self.connection.stream.give_up_tls();
