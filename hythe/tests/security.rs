@@ -25,6 +25,9 @@ use tempfile::TempDir;
 /// What all files outside hold. No reply may contain it.
 const CANARY: &str = "CANARY-CONTENT";
 
+/// Its SHA-256, which would say that somebody has guessed it.
+const CANARY_SUM: &str = "7250F22A66D1DA360A46D8BA9180C3E3D45C0CF52FF53BF40677BE8CFBAC07FC";
+
 /// A file outside whose name is never asked for, and must never be heard.
 const UNHEARD: &str = "canary-unheard.txt";
 
@@ -141,7 +144,7 @@ type Asked = Vec<(String, Vec<u8>)>;
 
 fn assert_silent(asked: &Asked) {
     for (question, reply) in asked {
-        for secret in [CANARY, UNHEARD] {
+        for secret in [CANARY, CANARY_SUM, UNHEARD] {
             let found = reply
                 .windows(secret.len())
                 .any(|bytes| bytes == secret.as_bytes());
@@ -181,7 +184,7 @@ fn ask_ftp(session: &mut ftp::Session, path: &[u8]) -> Asked {
     let mut add = |line: &[u8], reply: Vec<u8>| {
         asked.push((line.escape_ascii().to_string(), reply));
     };
-    for verb in ["SIZE", "MDTM", "MLST", "STAT"] {
+    for verb in ["SIZE", "MDTM", "MLST", "STAT", "HASH", "XCRC", "XSHA256"] {
         let line = [verb.as_bytes(), b" ", path].concat();
         add(&line, session.command(&line).text);
     }
@@ -731,6 +734,9 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
     let name = file.to_str().unwrap();
     let missing = format!("{name}.missing");
     let no_database = format!("{}/0.toml", world.root().display());
+    let pem = certificate(&world.root().join("one"));
+    let other = certificate(&world.root().join("other"));
+    fs::copy(&pem, world.share().join("key.pem")).unwrap();
     let texts = [
         "allow = 'writer'",
         "allow = 'uploads'",
@@ -772,7 +778,22 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
         &["--accounts", "/proc/version"],
         &["--accounts", "/"],
         &["--accounts", &no_database],
-        &["--tls-self-signed"],
+        &["--https", "0"],
+        &["--ftps", "0"],
+        &["--ftp-tls", "required"],
+        &["--ftp-tls-session", "required"],
+        &["--ftp-tls", "yes"],
+        &["--tls-cert", "inside.txt"],
+        &["--tls-key", "inside.txt"],
+        &["--tls-cert", "missing", "--tls-key", "missing"],
+        &["--tls-cert", "inside.txt", "--tls-key", "inside.txt"],
+        &["--tls-cert", "/", "--tls-key", "/"],
+        &["--tls-cert", &pem, "--tls-key", "inside.txt"],
+        &["--tls-cert", &pem, "--tls-key", &other],
+        &["--tls-cert", &pem, "--tls-key", &pem, "--tls-self-signed"],
+        // The key would be served.
+        &["--tls-cert", &pem, "--tls-key", "key.pem"],
+        &["--passive-address", "files.example"],
         &["--register", "read"],
         &["--register-quota", "1M"],
         &["--config", &missing],
@@ -787,6 +808,8 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
         ("ALLOW", "writer"),
         ("ALLOW", ""),
         ("ALLOW", "NONE"),
+        ("TLS_SELF_SIGNED", "perhaps"),
+        ("HTTPS", "0"),
         ("CONFIG", &missing),
         ("CONFIG", ""),
     ] {
@@ -819,6 +842,57 @@ fn a_configuration_that_cannot_be_honoured_never_falls_back_to_open() {
         );
         assert_eq!(output.stdout, b"", "{command:?}");
     }
+}
+
+/// A certificate and its key, in one file.
+fn certificate(folder: &Path) -> String {
+    let kept = hythe::tls::SelfSigned::kept_in(folder);
+    let names = vec!["localhost".to_owned()];
+    kept.identity(1_800_000_000, names).unwrap();
+    kept.file().to_str().unwrap().to_owned()
+}
+
+/// A key of our own lies where no share shows it, even one of the whole home.
+#[test]
+fn the_key_of_a_self_signed_certificate_is_not_served() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("file"), "").unwrap();
+    let mut command = hythe();
+    command
+        .args(["serve", "--tls-self-signed", "--allow", "write"])
+        .args(["--http", "0", "--https", "0", "--ftp", "0", "--gopher", "0"])
+        .arg(home.path())
+        .env("HOME", home.path());
+    let server = Served::spawn(command);
+    let key = home.path().join(".hythe/self-signed.pem");
+    let secret = fs::read(&key).unwrap();
+    let mut session = ftp::Session::log_in(server.address("ftp"));
+    for path in [
+        &b".hythe/self-signed.pem"[..],
+        b".HYTHE/self-signed.pem",
+        b".hythe",
+    ] {
+        for (question, reply) in ask_all(&server, &mut session, path) {
+            let shown = reply.escape_ascii().to_string();
+            assert!(!shown.contains("PRIVATE KEY"), "{question}: {shown}");
+            assert!(!shown.contains("self-signed.pem: "), "{question}: {shown}");
+        }
+        for verb in ["DELE", "RNFR", "RMD", "SITE CHMOD 777"] {
+            let line = [verb.as_bytes(), b" ", path].concat();
+            assert_eq!(session.command(&line).code, 550, "{}", line.escape_ascii());
+        }
+    }
+    assert_eq!(fs::read(&key).unwrap(), secret);
+    drop(session);
+    server.stop();
+
+    // Without a home there is no place for it.
+    let mut homeless = hythe();
+    homeless.args(["serve", "--tls-self-signed", "--http", "0"]);
+    homeless.env_remove("HOME").current_dir(home.path());
+    let output = homeless.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", common::shown(&output));
+    assert!(common::shown(&output).contains("HOME is not set"));
 }
 
 // --- Names -------------------------------------------------------------------

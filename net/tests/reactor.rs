@@ -41,6 +41,48 @@ async fn read_all(stream: &Stream) -> io::Result<Vec<u8>> {
     }
 }
 
+/// In pieces of every size, more than the socket takes at once.
+#[test]
+fn pieces_go_out_together_and_in_order() {
+    in_each_reactor(async || {
+        let (one, other) = Stream::pair().unwrap();
+        let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let expected = sent.clone();
+        spawn(async move {
+            let mut rest = &sent[..];
+            while !rest.is_empty() {
+                let (first, second) = rest.split_at(rest.len() / 3);
+                let pieces = [IoSlice::new(first), IoSlice::new(&[]), IoSlice::new(second)];
+                let count = poll_fn(|context| one.poll_send_vectored(context, &pieces));
+                rest = &rest[count.await.unwrap()..];
+            }
+            assert_eq!(one.sent(), sent.len() as u64);
+        });
+        assert!(read_all(&other).await? == expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_peek_leaves_what_it_sees() {
+    in_each_reactor(async || {
+        let (one, other) = Stream::pair().unwrap();
+        let mut seen = [0; 8];
+        spawn(async move {
+            sleep(SHORT).await;
+            one.send_all(b"abc", More::No).await.unwrap();
+        });
+        for _ in 0..3 {
+            let count = poll_fn(|context| other.poll_peek(context, &mut seen)).await;
+            assert_eq!((count.unwrap(), &seen[..3]), (3, &b"abc"[..]));
+        }
+        assert_eq!(read_all(&other).await.unwrap(), b"abc");
+        let end = poll_fn(|context| other.poll_peek(context, &mut seen)).await;
+        assert_eq!(end.unwrap(), 0);
+        Ok(())
+    });
+}
+
 // --- Tasks -----------------------------------------------------------------
 
 #[test]

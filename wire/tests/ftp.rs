@@ -129,6 +129,38 @@ fn arguments_are_the_bytes_that_were_sent() {
         Command::parse(b"SITE register anna  a b "),
         Ok(Command::Site(site))
     );
+    for (line, site) in [
+        (
+            &b"SITE PASSWD old new one"[..],
+            Site::Passwd(b"old", b"new one"),
+        ),
+        (
+            b"SITE PASSWD \"old one\" new",
+            Site::Passwd(b"old one", b"new"),
+        ),
+        (b"SITE PASSWD \"old new", Site::Passwd(b"\"old", b"new")),
+        (
+            b"SITE PASSWD \"a\"b\" c\" d",
+            Site::Passwd(b"a\"b", b"c\" d"),
+        ),
+        (
+            b"SITE REGISTER \"an na\"  x",
+            Site::Register(b"an na", b" x"),
+        ),
+        (b"SITE quota", Site::Quota),
+        (b"SITE HELP", Site::Help(None)),
+    ] {
+        let shown = line.escape_ascii();
+        assert_eq!(Command::parse(line), Ok(Command::Site(site)), "{shown}");
+    }
+    assert_eq!(
+        Command::parse(b"XSHA a"),
+        Ok(Command::Checksum(Hash::Sha1, b"a"))
+    );
+    assert_eq!(
+        Command::parse(b"OPTS hash sha-512"),
+        Ok(Command::Opts(Opts::Hash(Some(Hash::Sha512))))
+    );
     assert_eq!(Command::parse(b"GET / HTTP/1.1"), Ok(Command::Http));
     let facts = Facts::parse(b"Size;nonsense;Modify");
     assert!(facts.contains(Fact::Size) && !facts.contains(Fact::Type));
@@ -179,6 +211,17 @@ fn bad_commands_are_refused_with_the_right_code() {
         (501, b"SITE CHMOD 77777 a"),
         (501, b"SITE CHMOD 644"),
         (501, b"SITE REGISTER anna"),
+        (501, b"SITE REGISTER \"an na\""),
+        (501, b"SITE PASSWD old"),
+        (501, b"SITE PASSWD \"\" new"),
+        (501, b"SITE"),
+        (501, b"OPTS HASH MD4"),
+        (501, b"XCRC"),
+        (501, b"HASH"),
+        (501, b"EPRT ||||"),
+        (501, b"STRU X"),
+        (504, b"STRU P"),
+        (504, b"MODE b"),
         (501, b"OPTS UTF8 maybe"),
         (501, b"OPTS RETR x"),
         (502, b"SMNT a"),
@@ -186,7 +229,8 @@ fn bad_commands_are_refused_with_the_right_code() {
         (504, b"TYPE E"),
         (504, b"TYPE L 7"),
         (504, b"TYPE A T"),
-        (504, b"MODE Z"),
+        (501, b"MODE Z"),
+        (501, b"MODE SS"),
         (504, b"STRU R"),
         (504, b"SITE EXEC a"),
         (536, b"PROT S"),

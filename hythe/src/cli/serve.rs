@@ -36,6 +36,9 @@ use crate::share::{Access, Durability, Rules, Share};
 /// interrupted. Without further options only this machine can connect; to share
 /// on the network, add `--bind 0.0.0.0` (or `--bind ::` for IPv6 as well).
 ///
+/// With a certificate (`--tls-cert`, or `--tls-self-signed`) there is HTTPS, and
+/// TLS for FTP clients that ask for it.
+///
 /// Visitors may read. With `--allow upload` they may add files too, and with
 /// `--user` or `--accounts` those may who have a name and a password.
 #[derive(Debug, clap::Args)]

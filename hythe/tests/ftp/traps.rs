@@ -121,6 +121,58 @@ fn a_link_swapped_in_gives_nothing_away() {
     });
 }
 
+/// The same with every verb that writes: what is outside stays as it is.
+#[test]
+fn a_link_swapped_in_is_not_written_through() {
+    let outer = place();
+    let share = outer.path().join("share");
+    fs::remove_file(share.join("link")).unwrap();
+    fs::create_dir(share.join("inner")).unwrap();
+    let before = fs::read_dir(outer.path()).unwrap().count();
+    let canary = fs::read(outer.path().join("canary")).unwrap();
+    let server = Running::allowing(hythe::share::Access::Write, &share);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for target in ["inner", ".."] {
+                    symlink(target, share.join("new")).unwrap();
+                    fs::rename(share.join("new"), share.join("link")).unwrap();
+                }
+            }
+        });
+        let mut client = server.log_in();
+        for round in 0..60 {
+            for verb in ["STOR", "APPE"] {
+                let mut data = connect(client.epsv());
+                client.send(format!("{verb} link/canary\r\n"));
+                if client.reply().0 == 150 {
+                    data.write_all(b"overwritten").unwrap();
+                    drop(data);
+                    client.reply();
+                }
+            }
+            for command in [
+                "SITE CHMOD 777 link/canary".to_owned(),
+                "MFMT 20200101000000 link/canary".to_owned(),
+                format!("MKD link/made-{round}"),
+                "RNFR link/canary".to_owned(),
+                "RNTO link/moved".to_owned(),
+                "DELE link/canary".to_owned(),
+                "DELE link/moved".to_owned(),
+                format!("RMD link/made-{round}"),
+                "RMD link/share".to_owned(),
+            ] {
+                client.send(format!("{command}\r\n"));
+                client.reply();
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(fs::read(outer.path().join("canary")).unwrap(), canary);
+    assert_eq!(fs::read_dir(outer.path()).unwrap().count(), before);
+}
+
 #[test]
 fn a_stranger_at_the_data_port_gets_nothing() {
     let outer = place();

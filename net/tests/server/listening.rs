@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::common::{MUXES, alone, models, until};
-use crate::{addresses, echo, is_ended, left_behind, on_each_server, start};
+use crate::{Running, addresses, echo, is_ended, left_behind, on_each_server, start};
 use hythe_net::{Addr, Connection, Limits, Model, Server};
 
 #[test]
@@ -50,6 +51,38 @@ fn a_readable_descriptor_stops_a_server() {
         let serving = thread::spawn(move || server.serve());
         here.write_all(b"x").unwrap();
         serving.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn what_is_to_be_done_at_a_sign_is_done_each_time() {
+    let _alone = alone();
+    for model in models() {
+        let before = left_behind();
+        let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let called = Arc::clone(&calls);
+        let server = Server::new(model)
+            .listen(&"127.0.0.1:0".parse().unwrap(), echo)
+            .unwrap()
+            .call_on(there, move || _ = called.fetch_add(1, Ordering::SeqCst));
+        let running = Running {
+            model,
+            address: server.addresses()[0].clone(),
+            shutdown: server.shutdown(),
+            serving: thread::spawn(move || server.serve()),
+        };
+        for round in 1..=3 {
+            here.write_all(b"several bytes").unwrap();
+            until("the call", || calls.load(Ordering::SeqCst) == round);
+            assert!(running.echoes(), "{model:?}");
+        }
+        // Its end is no sign.
+        drop(here);
+        assert!(running.echoes());
+        running.stop();
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+        until("nothing is left", || left_behind() == before);
     }
 }
 

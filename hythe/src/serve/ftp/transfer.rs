@@ -115,12 +115,16 @@ impl Session<'_> {
         flow: &Arc<Flow>,
     ) -> io::Result<Result<(), Error>> {
         let (alive, gone) = channel();
-        let taking = async { Ok(take(terms, data, intake.begin(Arc::clone(flow), alive)).await) };
-        let result = or(taking, async { self.attend(flow).await.map(Err) }).await;
-        flow.stop();
-        // The pool may be in the middle of it.
-        unblock(move || gone.recv().ok()).await;
-        result
+        let filling = intake.begin(Arc::clone(flow), alive);
+        let taking = async { Ok((take(terms, data, filling).await, true)) };
+        let cut_short = async { Ok((Err(self.attend(flow).await?), false)) };
+        let result = or(taking, cut_short).await;
+        if !matches!(result, Ok((_, true))) {
+            flow.stop();
+            // The pool may be in the middle of it.
+            unblock(move || gone.recv().ok()).await;
+        }
+        result.map(|(result, _)| result)
     }
 
     /// Answers what can be answered during a transfer, and returns when the

@@ -176,6 +176,11 @@ impl Session {
             }
             match poll_fn(|context| Poll::Ready(self.quick(context))).await? {
                 Quick::Done => {}
+                Quick::Ended if self.stream().is_encrypted() => {
+                    // It waits for our end of TLS, or is gone.
+                    Box::pin(self.stream().finish()).await.ok();
+                    return Ok(());
+                }
                 Quick::Ended => return Ok(()),
                 Quick::Left { input, unsent } => {
                     if Box::pin(self.thorough(input, unsent)).await? == Next::End {
