@@ -41,6 +41,9 @@ fn before_login_little_is_answered() {
             ("OPTS UTF8 ON", 200),
             ("OPTS UTF8 OFF", 504),
             ("OPTS MLST type;size;", 200),
+            ("OPTS MLST type ;size;", 501),
+            ("OPTS MLST type", 501),
+            ("OPTS MLST", 200),
             ("OPTS NONSENSE", 501),
             ("ACCT x", 202),
             ("HOST files.example", 220),
@@ -292,7 +295,7 @@ fn what_replies_say() {
         );
     }
     assert!(
-        features.contains("\r\n MLST type*;size*;modify*;perm*;unique*;\r\n"),
+        features.contains("\r\n MLST type*;perm*;size*;modify*;unique*;\r\n"),
         "{features}"
     );
     assert!(
@@ -312,7 +315,7 @@ fn what_replies_say() {
     assert!(
         client
             .command("FEAT", 211)
-            .contains("MLST type*;size*;modify;perm;unique;")
+            .contains("MLST type*;perm;size*;modify;unique;")
     );
     let status = client.command("STAT /", 212);
     assert!(

@@ -6,7 +6,6 @@ with the flags that mean what a test has set. Besides:
 
 - `left_out.txt` lists the tests that are about pyftpdlib's own code and ways, each
   with its reason;
-- `not_yet.txt`, if it is there, lists in the same way what hythe can't do yet;
 - `words.txt` gives hythe's replies in the words that the tests look for. Codes
   are compared as they are; the text after them is for people, and is each
   server's own (RFC 959 section 4.2).
@@ -197,8 +196,7 @@ def significant(text):
 
 
 def data(name):
-    path = HERE / name
-    return path.read_text() if path.exists() else ""
+    return (HERE / name).read_text()
 
 
 # --- Hooks of pytest ---
@@ -212,15 +210,14 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    lists = [Left(data("left_out.txt")), Left(data("not_yet.txt"))]
+    left_out = Left(data("left_out.txt"))
     # The tests for TLS import those that they inherit from, and pytest finds
     # these there once more.
     own = [item for item in items if item.cls.__module__ == item.module.__name__]
     run, out = [], []
     for item in own:
-        left = any([left.has(item) for left in lists])
-        (out if left else run).append(item)
-    unused = sorted(name for left in lists for name in left.unused())
+        (out if left_out.has(item) else run).append(item)
+    unused = sorted(left_out.unused())
     # Who runs one file or one test has not seen them all.
     if unused and len({item.module for item in items}) > 1:
         raise pytest.UsageError(f"no such tests: {', '.join(unused)}")

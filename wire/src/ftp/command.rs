@@ -600,6 +600,11 @@ fn parse_opts(argument: &[u8]) -> Result<Opts, Error> {
             _ => Err(ARGUMENT),
         }
     } else if is(b"MLST") {
+        // RFC 3659 section 7.9: names, each with a semicolon behind it, and nothing else.
+        let is_list = rest.is_empty() || rest.ends_with(b";");
+        if !is_list || rest.contains(&b' ') {
+            return Err(ARGUMENT);
+        }
         Ok(Opts::Mlst(Facts::parse(rest)))
     } else if is(b"HASH") {
         match rest {
@@ -661,10 +666,12 @@ fn quoted(out: &mut Vec<u8>, word: &[u8]) {
 
 /// The first word, or what stands between quotation marks, and what comes after the space behind.
 fn split_quoted(text: &[u8]) -> (&[u8], &[u8]) {
-    let quoted = text.strip_prefix(b"\"").and_then(|inner| {
-        let end = memchr::memmem::find(inner, b"\" ")?;
-        Some((&inner[..end], &inner[end + 2..]))
-    });
+    let quoted =
+        text.strip_prefix(b"\"")
+            .and_then(|inner| match memchr::memmem::find(inner, b"\" ") {
+                Some(end) => Some((&inner[..end], &inner[end + 2..])),
+                None => Some((inner.strip_suffix(b"\"")?, &b""[..])),
+            });
     quoted.unwrap_or_else(|| split_word(text))
 }
 

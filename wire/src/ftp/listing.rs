@@ -52,9 +52,9 @@ pub enum Kind {
 #[expect(missing_docs, reason = "each is the fact it is named after")]
 pub enum Fact {
     Type,
+    Perm,
     Size,
     Modify,
-    Perm,
     Unique,
 }
 
@@ -62,9 +62,9 @@ impl Fact {
     /// Every fact, in the order they are written.
     pub const ALL: [Self; 5] = [
         Self::Type,
+        Self::Perm,
         Self::Size,
         Self::Modify,
-        Self::Perm,
         Self::Unique,
     ];
 
@@ -139,7 +139,7 @@ impl Facts {
 /// };
 /// let mut out = Vec::new();
 /// write_facts(&mut out, &entry, Facts::ALL);
-/// assert_eq!(out, b"type=file;size=12;modify=19700101000000;perm=r; river.txt");
+/// assert_eq!(out, b"type=file;perm=r;size=12;modify=19700101000000; river.txt");
 /// ```
 pub fn write_facts(out: &mut Vec<u8>, entry: &Entry<'_>, facts: Facts) {
     let fact = |out: &mut Vec<u8>, fact: Fact, value: &[u8]| {
@@ -152,6 +152,9 @@ pub fn write_facts(out: &mut Vec<u8>, entry: &Entry<'_>, facts: Facts) {
         }
     };
     fact(out, Fact::Type, type_name(entry.kind));
+    if let Some(perm) = entry.perm {
+        fact(out, Fact::Perm, perm);
+    }
     if let Some(size) = entry.size {
         let mut digits = Vec::new();
         push_decimal(&mut digits, size);
@@ -159,9 +162,6 @@ pub fn write_facts(out: &mut Vec<u8>, entry: &Entry<'_>, facts: Facts) {
     }
     if let Some(modified) = entry.modified {
         fact(out, Fact::Modify, &format_time(modified));
-    }
-    if let Some(perm) = entry.perm {
-        fact(out, Fact::Perm, perm);
     }
     if let Some(unique) = entry.unique {
         fact(out, Fact::Unique, unique);

@@ -17,6 +17,7 @@ use crate::share::{Access, RelPath};
 /// and few enough that guessing needs a new connection each time.
 const LOGIN_ATTEMPTS: u8 = 3;
 
+const ALREADY: Error = refusal(503, "You have logged in already.");
 const NO_ACCOUNT: Error = refusal(550, "That is for those who have an account.");
 
 impl Session<'_> {
@@ -31,9 +32,10 @@ impl Session<'_> {
         self.not_in_the_clear()?;
         let user = match mem::replace(&mut self.login, Login::Greeted) {
             Login::Named(user) => user,
-            other => {
-                self.login = other;
-                return Err(refusal(503, "USER comes first."));
+            Login::Greeted => return Err(refusal(503, "USER comes first.")),
+            already => {
+                self.login = already;
+                return Err(ALREADY);
             }
         };
         let ftp = self.ftp;
@@ -96,7 +98,7 @@ impl Session<'_> {
     pub(super) async fn register(&mut self, name: &[u8], password: &[u8]) -> Result<Next, Error> {
         self.not_in_the_clear()?;
         if matches!(self.login, Login::In { .. }) {
-            return Err(refusal(503, "You have logged in already."));
+            return Err(ALREADY);
         }
         let gate = self.ftp.gate.clone();
         let (name, password) = (name.to_vec(), password.to_vec());

@@ -10,7 +10,7 @@ use std::sync::mpsc::channel;
 
 use futures_lite::future::or;
 use hythe_net::More;
-use hythe_net::reactor::unblock;
+use hythe_net::reactor::{self, unblock};
 use hythe_wire::ftp::{Command, Error};
 
 use super::change::not_stored;
@@ -189,9 +189,10 @@ async fn send(terms: Option<Terms>, data: Data, body: Body, flow: &Flow) -> Resu
         .await
         .map_err(|error| ended(&error))?;
     if channel.is_encrypted() {
-        // What the client says at its end must not reset the connection
-        // before it has read all of ours.
-        Box::pin(channel.close()).await;
+        channel.finish().await.map_err(|error| ended(&error))?;
+        // What the client says at its end must not reset the connection before
+        // it has read all of ours; and it may wait for the reply before that.
+        reactor::spawn(async move { channel.close().await });
     }
     Ok(())
 }
