@@ -171,18 +171,23 @@ impl Control {
 
     /// Sends what was written.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.send(More::No).await?;
+        self.stream().flush().await
+    }
+
+    async fn send(&mut self, more: More) -> io::Result<()> {
         while !self.out.is_empty() {
-            let sent =
-                poll_fn(|context| self.stream().poll_send(context, &self.out, More::No)).await?;
+            let sent = poll_fn(|context| self.stream().poll_send(context, &self.out, more)).await?;
             self.out.drain(..sent);
         }
         self.out = Vec::new();
-        self.stream().flush().await
+        Ok(())
     }
 
     /// Sends what was written, and closes such that it arrives.
     pub(super) async fn close(mut self) -> io::Result<()> {
-        self.flush().await?;
+        // The last reply and the end of the connection fit into one packet.
+        self.send(More::Follows).await?;
         self.connection.stream.close().await;
         Ok(())
     }

@@ -26,8 +26,9 @@ pub(super) enum Data {
     /// Nobody has said.
     #[default]
     Unknown,
-    /// The client connects here.
-    Passive(Listener),
+    /// The client connects here: a listening socket, non-blocking. Most have
+    /// connected when it is first asked, and then it never enters the reactor.
+    Passive(Socket),
     /// We connect there.
     Active(SocketAddr),
 }
@@ -106,24 +107,36 @@ fn with_port(mut address: SocketAddr, port: u16) -> SocketAddr {
 pub(super) fn listen(
     local: SocketAddr,
     ports: Option<&RangeInclusive<u16>>,
-) -> io::Result<(Listener, u16)> {
-    let Some(ports) = ports else {
-        return listen_on(with_port(local, 0)); // the kernel's choice is random, too
+) -> io::Result<(Socket, u16)> {
+    let (ports, tries) = match ports {
+        Some(ports) => (ports, ports.len()),
+        None => (&DYNAMIC, TRIES),
     };
     let count = ports.len() as u64;
     // The standard library seeds its hashers from the kernel's randomness.
     let start = RandomState::new().hash_one(());
-    for step in 0..count {
+    for step in 0..tries as u64 {
         let port = u64::from(*ports.start()) + (start % count + step) % count;
         match listen_on(with_port(local, port as u16)) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             result => return result,
         }
     }
+    if tries < ports.len() {
+        return listen_on(with_port(local, 0));
+    }
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<(Listener, u16)> {
+/// The ports for such uses (RFC 6335 section 6). The kernel would choose one, too,
+/// but looks at one after the other for one that is free: with thousands that
+/// wait for the end of `TIME_WAIT`, that is most of what a session costs.
+const DYNAMIC: RangeInclusive<u16> = 49152..=65535;
+
+/// How many of them are tried before the kernel is asked.
+const TRIES: usize = 16;
+
+fn listen_on(address: SocketAddr) -> io::Result<(Socket, u16)> {
     let address = Addr::from(address);
     let socket = Socket::new(address.domain(), Kind::STREAM)?;
     // A port of the range can be used again as soon as its transfer is over.
@@ -131,7 +144,8 @@ fn listen_on(address: SocketAddr) -> io::Result<(Listener, u16)> {
     socket.bind(&address)?;
     socket.listen(BACKLOG)?;
     let port = socket.sock_name()?.port().unwrap_or(0);
-    Ok((Listener::new(socket)?, port))
+    socket.set_blocking(false)?;
+    Ok((socket, port))
 }
 
 impl Data {
@@ -142,7 +156,13 @@ impl Data {
     pub(super) async fn open(self, ends: Ends, deadline: Duration) -> io::Result<Stream> {
         match self {
             Self::Unknown => Err(io::ErrorKind::NotConnected.into()),
-            Self::Passive(listener) => timeout(deadline, accept(&listener, ends.peer)).await?,
+            Self::Passive(socket) => match accept_now(&socket, ends.peer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let listener = Listener::new(socket)?;
+                    timeout(deadline, accept(&listener, ends.peer)).await?
+                }
+                accepted => Stream::new(accepted?),
+            },
             Self::Active(address) => {
                 let source = with_port(ends.local, 0).into();
                 Stream::connect(&address.into(), Some(&source), deadline).await
@@ -156,7 +176,7 @@ impl Data {
 async fn accept(listener: &Listener, peer: SocketAddr) -> io::Result<Stream> {
     loop {
         match listener.accept().await {
-            Ok(stream) if is_from(&stream, peer) => return Ok(stream),
+            Ok(stream) if is_from(stream.socket(), peer) => return Ok(stream),
             Ok(_stranger) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => return Err(error),
@@ -164,8 +184,20 @@ async fn accept(listener: &Listener, peer: SocketAddr) -> io::Result<Stream> {
     }
 }
 
-fn is_from(stream: &Stream, peer: SocketAddr) -> bool {
-    let address = stream.socket().peer_name();
+/// The same, if the client is there already.
+fn accept_now(socket: &Socket, peer: SocketAddr) -> io::Result<Socket> {
+    loop {
+        match socket.accept_nonblocking() {
+            Ok(socket) if is_from(&socket, peer) => return Ok(socket),
+            Ok(_stranger) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_from(socket: &Socket, peer: SocketAddr) -> bool {
+    let address = socket.peer_name();
     address.is_ok_and(|address| address.ip() == Some(peer.ip()))
 }
 

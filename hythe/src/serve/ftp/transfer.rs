@@ -5,11 +5,13 @@ use std::future::pending;
 use std::io;
 use std::mem;
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use futures_lite::future::or;
+use futures_lite::future::{or, poll_once};
 use hythe_net::More;
+use hythe_net::option::Cork;
 use hythe_net::reactor::{self, unblock};
 use hythe_wire::ftp::{Command, Error};
 
@@ -24,6 +26,9 @@ use crate::tls::Channel;
 
 /// How much of a file is sent before the count that STAT tells moves on.
 const STRIDE: u64 = 1024 * 1024;
+
+/// Less than this is in flight before the client could say anything about it.
+const SMALL: u64 = 64 * 1024;
 
 const NO_CONNECTION: Error = refusal(425, "Cannot open the data connection.");
 pub(super) const ABORTED: Error = refusal(426, "Transfer aborted.");
@@ -78,7 +83,6 @@ impl Session<'_> {
             opening,
         } = transfer;
         self.control.reply(150, opening);
-        self.control.flush().await?;
 
         let flow = Arc::new(Flow::default());
         let terms = self.terms();
@@ -86,11 +90,16 @@ impl Session<'_> {
         let result = match body {
             Body::Intake(intake) => self.take_in(*intake, data, terms, &flow).await,
             body => {
-                let sending = send(terms, data, body, &flow);
-                or(async { Ok(sending.await) }, async {
-                    self.attend(&flow).await.map(Err)
-                })
-                .await
+                let mut sending = pin!(send(terms, data, body, &flow));
+                // What is done at once needs no packet of its own to say that
+                // it is about to be done.
+                match poll_once(sending.as_mut()).await {
+                    Some(sent) => Ok(sent),
+                    None => {
+                        let sending = async { Ok(sending.await) };
+                        or(sending, async { self.attend(&flow).await.map(Err) }).await
+                    }
+                }
             }
         };
         let (code, text) = match &result {
@@ -185,6 +194,10 @@ async fn open(terms: Option<Terms>, data: Data) -> Result<Channel, Error> {
 /// session, which meanwhile attends to the client.
 async fn send(terms: Option<Terms>, data: Data, body: Body, flow: &Flow) -> Result<(), Error> {
     let channel = open(terms, data).await?;
+    if body.is_small() && !channel.is_encrypted() {
+        // It goes out in one packet with the end of the connection.
+        channel.socket().set(Cork(true)).ok();
+    }
     body.send(&channel, flow)
         .await
         .map_err(|error| ended(&error))?;
@@ -216,6 +229,15 @@ async fn take(terms: Option<Terms>, data: Data, filling: Filling) -> Result<(), 
 }
 
 impl Body {
+    /// Whether all of it fits into a few packets, and is there already.
+    fn is_small(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => (bytes.len() as u64) < SMALL,
+            Self::File { range, .. } => range.end.saturating_sub(range.start) < SMALL,
+            Self::Pieces(_) | Self::Intake(_) => false,
+        }
+    }
+
     async fn send(self, channel: &Channel, flow: &Flow) -> io::Result<()> {
         match self {
             Self::Bytes(bytes) => {
