@@ -389,15 +389,20 @@ impl fmt::Debug for Channel {
 async fn shake_hands(stream: &Stream, layer: &RefCell<Layer>) -> io::Result<()> {
     let mut first = true;
     loop {
-        poll_fn(|context| layer.borrow_mut().poll_flush(stream, context)).await?;
+        let flushed = poll_fn(|context| layer.borrow_mut().poll_flush(stream, context)).await;
         if !layer.borrow().tls.is_handshaking() {
+            // A client that only sends may be gone before it has our tickets;
+            // what it has sent is there.
             return Ok(());
         }
+        flushed?;
         if std::mem::take(&mut first) {
             poll_fn(|context| poll_greeting(stream, context)).await?;
         }
         poll_fn(|context| layer.borrow_mut().poll_fill(stream, context)).await?;
-        if layer.borrow_mut().has_ended() {
+        let mut layer = layer.borrow_mut();
+        // One that has nothing to say says goodbye right behind the handshake.
+        if layer.tls.is_handshaking() && layer.has_ended() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
@@ -424,10 +429,9 @@ impl Layer {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        // What the peer may be waiting for goes first, as far as it goes.
-        if let Poll::Ready(Err(error)) = self.poll_flush(stream, context) {
-            return Poll::Ready(Err(error));
-        }
+        // What the peer may be waiting for goes first, as far as it goes: where
+        // it is gone, what it has sent before that is there.
+        let _ = self.poll_flush(stream, context);
         loop {
             match self.tls.reader().read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

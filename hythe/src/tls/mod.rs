@@ -73,6 +73,19 @@ impl Acceptor {
             config: Arc::new(config),
         })
     }
+
+    /// The same, but gives out no tickets (TLS 1.3; its 1.2 has them in the
+    /// handshake): for connections on which the client only sends. It would
+    /// close them with the tickets unread, and a kernel that is asked to close a
+    /// connection with something unread resets it and throws away what is still
+    /// to be sent.
+    pub fn without_tickets(&self) -> Self {
+        let mut config = (*self.config).clone();
+        config.send_tls13_tickets = 0;
+        Self {
+            config: Arc::new(config),
+        }
+    }
 }
 
 impl fmt::Debug for Acceptor {

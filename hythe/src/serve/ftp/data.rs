@@ -72,6 +72,16 @@ pub(super) struct Terms {
     pub(super) tls: Option<Protected>,
 }
 
+impl Terms {
+    /// The same for a connection on which the client only sends.
+    pub(super) fn for_receiving(mut self) -> Self {
+        if let Some(tls) = &mut self.tls {
+            tls.acceptor = tls.acceptor.without_tickets();
+        }
+        self
+    }
+}
+
 /// How it is protected.
 #[derive(Debug)]
 pub(super) struct Protected {

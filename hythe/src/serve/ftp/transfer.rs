@@ -212,6 +212,7 @@ async fn send(terms: Option<Terms>, data: Data, body: Body, flow: &Flow) -> Resu
 
 /// Opens the data connection and has all that comes taken in.
 async fn take(terms: Option<Terms>, data: Data, filling: Filling) -> Result<(), Error> {
+    let terms = terms.map(Terms::for_receiving);
     let channel = open(terms, data).await?;
     let (filling, poured) = channel.pour(filling).await;
     let whole = poured.is_ok();
