@@ -314,6 +314,30 @@ fn an_upload_that_is_cut_is_known_to_be() {
     assert_eq!(stored, b"the first half, and the second");
 }
 
+/// curl and lftp send a small file, say goodbye and are gone, all in one breath.
+#[test]
+fn an_upload_may_be_over_before_the_server_has_a_word() {
+    let place = Place::new();
+    let server = place.explicit(FtpConfig::default());
+    let trust = place.trust();
+    let mut client = upgraded(&server, &trust);
+    client.begin_private();
+    let big = content(300_000);
+    for round in 0..60 {
+        let bytes = &big[..[0, 1, 20_000, 300_000][round % 4]];
+        let data = connect(client.port());
+        client.command("STOR brief", 150);
+        let mut data = shake_hands(data, &trust).unwrap();
+        data.write_all(bytes).unwrap();
+        data.conn.send_close_notify();
+        data.flush().unwrap();
+        drop(data);
+        client.expect(226);
+        let stored = fs::read(place.root.path().join("brief")).unwrap();
+        assert!(stored == bytes, "round {round}");
+    }
+}
+
 #[test]
 fn tls_may_be_required() {
     let place = Place::new();
