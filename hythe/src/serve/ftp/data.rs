@@ -122,20 +122,38 @@ pub(super) fn listen(
         Some(ports) => (ports, ports.len()),
         None => (&DYNAMIC, TRIES),
     };
+    let mut socket = unbound(local)?;
     let count = ports.len() as u64;
     // The standard library seeds its hashers from the kernel's randomness.
     let start = RandomState::new().hash_one(());
-    for step in 0..tries as u64 {
-        let port = u64::from(*ports.start()) + (start % count + step) % count;
-        match listen_on(with_port(local, port as u16)) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            result => return result,
+    let chosen = (0..tries as u64)
+        .map(|step| (u64::from(*ports.start()) + (start % count + step) % count) as u16)
+        // The kernel finds one if there is one, where any will do.
+        .chain((tries < ports.len()).then_some(0));
+    for port in chosen {
+        match socket.bind(&with_port(local, port).into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => continue,
+            bound => bound?,
+        }
+        match socket.listen(BACKLOG) {
+            // Another thread was as quick to choose it, and quicker to listen.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => socket = unbound(local)?,
+            listening => {
+                listening?;
+                let port = socket.sock_name()?.port().unwrap_or(0);
+                return Ok((socket, port));
+            }
         }
     }
-    if tries < ports.len() {
-        return listen_on(with_port(local, 0));
-    }
     Err(io::ErrorKind::AddrInUse.into())
+}
+
+fn unbound(local: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Addr::from(local).domain(), Kind::STREAM)?;
+    // A port of the range can be used again as soon as its transfer is over.
+    socket.set(ReuseAddr(true))?;
+    socket.set_blocking(false)?;
+    Ok(socket)
 }
 
 /// The ports for such uses (RFC 6335 section 6). The kernel would choose one, too,
@@ -145,18 +163,6 @@ const DYNAMIC: RangeInclusive<u16> = 49152..=65535;
 
 /// How many of them are tried before the kernel is asked.
 const TRIES: usize = 16;
-
-fn listen_on(address: SocketAddr) -> io::Result<(Socket, u16)> {
-    let address = Addr::from(address);
-    let socket = Socket::new(address.domain(), Kind::STREAM)?;
-    // A port of the range can be used again as soon as its transfer is over.
-    socket.set(ReuseAddr(true))?;
-    socket.bind(&address)?;
-    socket.listen(BACKLOG)?;
-    let port = socket.sock_name()?.port().unwrap_or(0);
-    socket.set_blocking(false)?;
-    Ok((socket, port))
-}
 
 impl Data {
     /// Brings the connection about.
