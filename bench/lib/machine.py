@@ -26,9 +26,14 @@ def pin(*cpus):
 def processes(pid):
     """`pid` and every process it started that still runs."""
     yield pid
+    for child in children(pid):
+        yield from processes(child)
+
+
+def children(pid):
+    """The processes `pid` started and has not waited for."""
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from processes(int(child))
+        yield from map(int, (task / "children").read_text().split())
 
 
 def cpu_seconds(pid):

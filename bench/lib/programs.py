@@ -61,6 +61,22 @@ def find(program, install, *folders):
     return path
 
 
+def python_with(package):
+    """The Python of a virtual environment in bench/out that has `package`, `name==version`."""
+    name = package.partition("==")[0]
+    home = WORKSPACE / "bench/out" / name
+    python = home / "bin/python"
+    done = home / package
+    if not done.exists():
+        progress(f"installing {package} from PyPI into {home}")
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for command in ([sys.executable, "-m", "venv", home], [*pip, package]):
+            if subprocess.run(command).returncode != 0:
+                raise Problem(f"{name} can't be installed; leave it out with --only")
+        done.touch()
+    return python
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind((HOST, 0))
