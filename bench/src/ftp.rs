@@ -50,24 +50,36 @@ impl Client {
         self.expect(code, command)
     }
 
+    /// Sends a command whose data goes over a connection that is open already:
+    /// servers that know say 125, others 150 (RFC 959 section 5.4).
+    ///
+    /// # Errors
+    /// The connection's, and `InvalidData` for another code.
+    pub fn begin(&mut self, command: impl Display) -> io::Result<()> {
+        send_all(&self.socket, format!("{command}\r\n").as_bytes())?;
+        self.reply(&[150, 125], command).map(drop)
+    }
+
     /// Waits for the reply with this code; `what` it answers is for the error.
     ///
     /// # Errors
     /// The connection's, and `InvalidData` for another code.
     pub fn expect(&mut self, code: u16, what: impl Display) -> io::Result<String> {
+        self.reply(&[code], what)
+    }
+
+    fn reply(&mut self, codes: &[u16], what: impl Display) -> io::Result<String> {
         loop {
             if let Some(line) = last_line(&mut self.received) {
-                if line.starts_with(&format!("{code} ")) {
+                if codes.iter().any(|code| line.starts_with(&code.to_string())) {
                     return Ok(line);
                 }
-                let text = format!("{what}: expected {code}, got {line:?}");
+                let text = format!("{what}: expected {}, got {line:?}", codes[0]);
                 return Err(io::Error::new(ErrorKind::InvalidData, text));
             }
             if !self.receive()? {
-                return Err(io::Error::new(
-                    ErrorKind::UnexpectedEof,
-                    format!("{what}: closed without a reply"),
-                ));
+                let text = format!("{what}: closed without a reply");
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
             }
         }
     }

@@ -88,6 +88,8 @@ struct Session {
 
 impl Session {
     fn greet(control: TcpStream) -> io::Result<Self> {
+        // 226 would else wait until the client has acknowledged 150.
+        control.set_nodelay(true)?;
         send_all(&control, b"220 Floor.\r\n")?;
         Ok(Self {
             control,

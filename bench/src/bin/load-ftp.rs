@@ -89,7 +89,7 @@ fn retr(addr: SocketAddr, mut args: Args) -> Result<()> {
 /// many there were.
 fn download(client: &mut Client, name: &str, buffer: &mut [u8]) -> io::Result<u64> {
     let data = client.passive()?;
-    client.command(format_args!("RETR {name}"), 150)?;
+    client.begin(format_args!("RETR {name}"))?;
     let mut bytes = 0;
     loop {
         let (_, length) = recv(&data, &mut *buffer, RecvFlags::TRUNC)?;
@@ -117,7 +117,7 @@ fn stor(addr: SocketAddr, mut args: Args) -> Result<()> {
     client.command("TYPE I", 200)?;
     let start = Instant::now();
     let data = client.passive()?;
-    client.command(format_args!("STOR {name}"), 150)?;
+    client.begin(format_args!("STOR {name}"))?;
     send_blocks(&data, &block, size)?;
     drop(data);
     client.expect(226, "the end of STOR")?;
