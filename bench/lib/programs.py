@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import random
 import re
 import select
 import shutil
@@ -61,10 +62,32 @@ def find(program, install, *folders):
     return path
 
 
+def python_with(package):
+    """The Python of a virtual environment in bench/out that has `package`, `name==version`."""
+    name = package.partition("==")[0]
+    home = WORKSPACE / "bench/out" / name
+    python = home / "bin/python"
+    done = home / package
+    if not done.exists():
+        progress(f"installing {package} from PyPI into {home}")
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for command in ([sys.executable, "-m", "venv", home], [*pip, package]):
+            if subprocess.run(command).returncode != 0:
+                raise Problem(f"{name} can't be installed; leave it out with --only")
+        done.touch()
+    return python
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, below those that the kernel hands out: one of
+    them might be some connection's before the server is there to take it.
+    """
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(first // 2, first)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 @dataclasses.dataclass

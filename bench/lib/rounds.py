@@ -6,16 +6,17 @@ from . import report
 from .programs import progress
 
 
-def interleaved(options, measure):
+def interleaved(options, measure, names=None):
     """Round after round over all servers, so that a slow minute hits all alike.
+    They are those of `--only`, unless there are other `names`.
 
     `measure(name)` starts the server afresh: where memory happens to lie is
     then part of the spread and not of the result. It gives {column: number},
     the main one first.
     """
-    samples = {name: [] for name in options.only}
+    samples = {name: [] for name in names or options.only}
     for number in range(1, options.rounds + 1):
-        for name in options.only:
+        for name in samples:
             samples[name].append(measure(name))
             values = samples[name][-1].items()
             shown = ", ".join(f"{column} {value:.2f}" for column, value in values)

@@ -9,19 +9,18 @@ import dataclasses
 import os
 import shutil
 import subprocess
-import sys
 
 from . import report, rounds
 from .files import GIB, MIB, nginx_with
 from .machine import cpu_seconds
 from .programs import (
     HOST,
-    WORKSPACE,
     Problem,
     build,
     find,
     free_port,
     progress,
+    python_with,
     run_load,
     running,
 )
@@ -124,7 +123,7 @@ def copyparty(bench, *more):
     """As it comes: it logs, and computes a checksum of what comes in."""
     port = free_port()
     return [
-        *("env", f"XDG_CONFIG_HOME={bench.temp}", copyparty_python(), "-m", "copyparty"),
+        *("env", f"XDG_CONFIG_HOME={bench.temp}", python_with(COPYPARTY), "-m", "copyparty"),
         *("-i", HOST, "-p", port, "-v", f"{bench.folder}::rw", "--wram", *more),
     ], port
 
@@ -132,21 +131,6 @@ def copyparty(bench, *more):
 def copyparty_lean(bench):
     """With all switched off that the others don't do either."""
     return copyparty(bench, "-q", "--put-ck", "no", "--no-thumb", "--no-ses", "--no-crt")
-
-
-def copyparty_python():
-    """The Python of a virtual environment in bench/out that has copyparty."""
-    home = WORKSPACE / "bench/out/copyparty"
-    python = home / "bin/python"
-    done = home / COPYPARTY
-    if not done.exists():
-        progress(f"installing {COPYPARTY} from PyPI into {home}")
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for command in ([sys.executable, "-m", "venv", home], [*pip, COPYPARTY]):
-            if subprocess.run(command).returncode != 0:
-                raise Problem("copyparty can't be installed; leave it out with --only")
-        done.touch()
-    return python
 
 
 def dufs(bench):

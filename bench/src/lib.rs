@@ -11,4 +11,5 @@
 
 pub mod args;
 pub mod floor;
+pub mod ftp;
 pub mod http;
