@@ -52,9 +52,12 @@ impl Ends {
     }
 
     /// Where `address`, which the client gave, leads to; `None` unless that is
-    /// the client itself, at a port that can be its own (RFC 2577: no bounce).
+    /// the client itself, at a port that can be its own (RFC 2577: no bounce). One
+    /// that does not know its address and gives the unspecified one, as lftp does
+    /// over IPv6, means itself.
     pub(super) fn claimed(&self, address: SocketAddr) -> Option<SocketAddr> {
-        let own = address.ip().to_canonical() == self.peer.ip() && address.port() >= FIRST_PORT;
+        let ip = address.ip().to_canonical();
+        let own = (ip == self.peer.ip() || ip.is_unspecified()) && address.port() >= FIRST_PORT;
         // The peer's address has the zone, too, if it needs one.
         own.then(|| with_port(self.peer, address.port()))
     }
@@ -241,6 +244,13 @@ mod tests {
                 Some("10.0.0.1:5000"),
             ),
             ("10.0.0.1:5000", "[::1]:5000", None),
+            ("10.0.0.1:5000", "0.0.0.0:1024", Some("10.0.0.1:1024")),
+            ("10.0.0.1:5000", "0.0.0.0:1023", None),
+            (
+                "[2001:db8::1]:5000",
+                "[::]:6000",
+                Some("[2001:db8::1]:6000"),
+            ),
             (
                 "[fe80::1%3]:5000",
                 "[fe80::1]:6000",
