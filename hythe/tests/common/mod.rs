@@ -14,7 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,8 @@ pub struct Served {
     pub child: Child,
     /// The start-up lines: protocol and URL.
     pub listeners: Vec<(String, String)>,
-    log: Option<thread::JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Served {
@@ -69,11 +70,18 @@ impl Served {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
-        let log = thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).ok();
-            text
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::<Mutex<String>>::default();
+        let reader = thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                let mut line = Vec::new();
+                while let Ok(1..) = stderr.read_until(b'\n', &mut line) {
+                    let text = String::from_utf8_lossy(&line);
+                    log.lock().unwrap().push_str(&text);
+                    line.clear();
+                }
+            }
         });
         let stdout = child.stdout.take().unwrap();
         let wanted = {
@@ -85,7 +93,11 @@ impl Served {
             let logs_off = arguments
                 .windows(2)
                 .any(|pair| pair[0] == "--log" && pair[1] == "off");
-            3 - (off - usize::from(logs_off))
+            let further = arguments
+                .iter()
+                .filter(|argument| **argument == "--https" || **argument == "--ftps")
+                .count();
+            3 + further - (off - usize::from(logs_off))
         };
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
@@ -100,7 +112,8 @@ impl Served {
             let Ok(line) = receiver.recv_timeout(PATIENCE) else {
                 child.kill().ok();
                 child.wait().ok();
-                panic!("hythe did not start: {}", log.join().unwrap());
+                reader.join().unwrap();
+                panic!("hythe did not start: {}", log.lock().unwrap());
             };
             let (protocol, url) = line.split_once(' ').unwrap();
             listeners.push((protocol.to_owned(), url.trim().to_owned()));
@@ -108,7 +121,8 @@ impl Served {
         Self {
             child,
             listeners,
-            log: Some(log),
+            log,
+            reader: Some(reader),
         }
     }
 
@@ -142,7 +156,13 @@ impl Served {
                 None => thread::sleep(Duration::from_millis(5)),
             }
         };
-        (status, self.log.take().unwrap().join().unwrap())
+        self.reader.take().unwrap().join().unwrap();
+        (status, self.log())
+    }
+
+    /// What it has written on standard error so far, in whole lines.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// Stops it as an operator would: the log.
@@ -231,7 +251,7 @@ pub fn connect(address: SocketAddr) -> TcpStream {
 pub fn tool(name: &str) -> Command {
     let package = match name {
         "chromium" | "curl" | "wget" | "lftp" | "ncftp" | "lynx" | "unzip" | "zip" | "tar" => name,
-        "ncftpget" | "ncftpls" => "ncftp",
+        "ncftpget" | "ncftpput" | "ncftpls" => "ncftp",
         "tnftp" => "tnftp",
         "python3" => "python3-minimal",
         "id" | "timeout" => "coreutils",
