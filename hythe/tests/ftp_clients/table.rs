@@ -146,10 +146,7 @@ pub(super) const CURL_TLS_1_3: Client = Client {
 pub(super) const LFTP: Client = Client {
     name: "lftp",
     act: programs::lftp,
-    cannot: &[(
-        |way, _| way.active && way.ipv6,
-        "it has the server connect to the address ::, which is not its own",
-    )],
+    cannot: &[],
     names: &[(is_tls, TELNET, "under TLS it does not double Telnet's byte")],
 };
 
