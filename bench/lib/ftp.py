@@ -230,14 +230,13 @@ def vsftpd_lean(bench):
 
 
 def vsftpd_user():
-    """Whom visitors are: root's server becomes someone else, who needs a home."""
-    if os.getuid() != 0:
-        return "run_as_launching_user=YES"
+    """Whom visitors are: one with a home. Root's server becomes that user."""
     known = {user.pw_name for user in pwd.getpwall() if os.path.isdir(user.pw_dir)}
-    for name in ("ftp", "daemon"):
-        if name in known:
-            return f"ftp_username={name}\nnopriv_user=nobody"
-    raise Problem("vsftpd needs a user ftp that has a home; leave it out with --only")
+    name = next((name for name in ("ftp", "daemon") if name in known), None)
+    if name is None:
+        raise Problem("vsftpd needs a user ftp that has a home; leave it out with --only")
+    more = "nopriv_user=nobody" if os.getuid() == 0 else "run_as_launching_user=YES"
+    return f"ftp_username={name}\n{more}"
 
 
 def vsftpd_program():
@@ -472,6 +471,8 @@ def run(options, temp):
     options.parts = report.names(options.parts, PARTS)
     if options.only is not None:
         options.only = report.names(options.only, SERVERS)
+    if not any(measured(options)):
+        raise Problem("none of --only takes part in any of --parts")
     where = filesystem(temp)
     progress(f"files go to {temp} ({where}); TMPDIR chooses another place")
     adopt_orphans()

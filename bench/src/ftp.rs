@@ -1,6 +1,6 @@
 //! As much of an FTP client as measuring needs: anonymous, passive, binary.
 //!
-//! It blocks, and gives up on the first reply that isn't the expected one.
+//! It gives up on the first reply that isn't the expected one.
 //!
 //! A data connection is opened before the command that uses it, so a server
 //! finds it there and never has to wait for it.
@@ -14,6 +14,34 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 /// Room for one `recv` of replies, each of which is a line or a few.
 const RECV_BYTES: usize = 1024;
 
+/// What a server says first. Here and below, codes are those of good replies.
+pub const GREETING: &[u16] = &[220];
+/// The name that everybody may use.
+pub const USER: &str = "USER anonymous";
+/// The reply to USER.
+pub const NAMED: &[u16] = &[331];
+/// Any password will do.
+pub const PASS: &str = "PASS bench@";
+/// The reply to PASS.
+pub const LOGGED_IN: &[u16] = &[230];
+/// Bytes as they are.
+pub const TYPE: &str = "TYPE I";
+/// The reply to TYPE.
+pub const TYPE_SET: &[u16] = &[200];
+/// Asks for a port to connect to.
+pub const EPSV: &str = "EPSV";
+/// The reply to EPSV.
+pub const PASSIVE: &[u16] = &[229];
+/// Before the data: a server that knows that the connection is open already
+/// may say 125 (RFC 959 section 5.4).
+pub const OPENING: &[u16] = &[150, 125];
+/// After the data.
+pub const COMPLETE: &[u16] = &[226];
+/// Ends the session.
+pub const QUIT: &str = "QUIT";
+/// The reply to QUIT.
+pub const CLOSING: &[u16] = &[221];
+
 /// A control connection.
 #[derive(Debug)]
 pub struct Client {
@@ -24,58 +52,51 @@ pub struct Client {
 }
 
 impl Client {
+    /// Connects. The greeting is still to come.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn connect(addr: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            socket: TcpStream::connect(addr)?,
+            addr,
+            received: Vec::new(),
+        })
+    }
+
     /// Connects, and logs in as `anonymous`.
     ///
     /// # Errors
     /// The connection's, and `InvalidData` for a refusal.
     pub fn log_in(addr: SocketAddr) -> io::Result<Self> {
-        let mut client = Self {
-            socket: TcpStream::connect(addr)?,
-            addr,
-            received: Vec::new(),
-        };
-        client.expect(220, "the connection")?;
-        client.command("USER anonymous", 331)?;
-        client.command("PASS bench@", 230)?;
+        let mut client = Self::connect(addr)?;
+        client.expect(GREETING, "the connection")?;
+        client.command(USER, NAMED)?;
+        client.command(PASS, LOGGED_IN)?;
         Ok(client)
     }
 
+    // --- Blocking, a command at a time ---
+
     /// Sends a command and gives the last line of its reply, which must have
-    /// this code.
+    /// one of these codes.
     ///
     /// # Errors
     /// The connection's, and `InvalidData` for another code.
-    pub fn command(&mut self, command: impl Display, code: u16) -> io::Result<String> {
-        send_all(&self.socket, format!("{command}\r\n").as_bytes())?;
-        self.expect(code, command)
+    pub fn command(&mut self, command: impl Display, codes: &[u16]) -> io::Result<String> {
+        self.send(&command)?;
+        self.expect(codes, command)
     }
 
-    /// Sends a command whose data goes over a connection that is open already:
-    /// servers that know say 125, others 150 (RFC 959 section 5.4).
+    /// Waits for a reply with one of these codes; `what` it answers is for the
+    /// error.
     ///
     /// # Errors
     /// The connection's, and `InvalidData` for another code.
-    pub fn begin(&mut self, command: impl Display) -> io::Result<()> {
-        send_all(&self.socket, format!("{command}\r\n").as_bytes())?;
-        self.reply(&[150, 125], command).map(drop)
-    }
-
-    /// Waits for the reply with this code; `what` it answers is for the error.
-    ///
-    /// # Errors
-    /// The connection's, and `InvalidData` for another code.
-    pub fn expect(&mut self, code: u16, what: impl Display) -> io::Result<String> {
-        self.reply(&[code], what)
-    }
-
-    fn reply(&mut self, codes: &[u16], what: impl Display) -> io::Result<String> {
+    pub fn expect(&mut self, codes: &[u16], what: impl Display) -> io::Result<String> {
         loop {
-            if let Some(line) = last_line(&mut self.received) {
-                if codes.iter().any(|code| line.starts_with(&code.to_string())) {
-                    return Ok(line);
-                }
-                let text = format!("{what}: expected {}, got {line:?}", codes[0]);
-                return Err(io::Error::new(ErrorKind::InvalidData, text));
+            if let Some(reply) = self.reply() {
+                return check(reply, codes, what);
             }
             if !self.receive()? {
                 let text = format!("{what}: closed without a reply");
@@ -89,10 +110,8 @@ impl Client {
     /// # Errors
     /// Those of both connections.
     pub fn passive(&mut self) -> io::Result<TcpStream> {
-        let reply = self.command("EPSV", 229)?;
-        let port = extended_port(&reply)
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("no port: {reply:?}")))?;
-        TcpStream::connect((self.addr.ip(), port))
+        let reply = self.command(EPSV, PASSIVE)?;
+        self.connect_data(&reply)
     }
 
     /// Says goodbye and waits until the server has closed.
@@ -100,18 +119,68 @@ impl Client {
     /// # Errors
     /// The connection's, and `InvalidData` for anything but 221.
     pub fn quit(mut self) -> io::Result<()> {
-        self.command("QUIT", 221)?;
+        self.command(QUIT, CLOSING)?;
         while self.receive()? {}
         Ok(())
     }
 
+    // --- In steps, for who waits for many at once ---
+
+    /// The control connection, to wait for.
+    #[must_use]
+    pub fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
+    /// Sends a command.
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn send(&self, command: impl Display) -> io::Result<()> {
+        send_all(&self.socket, format!("{command}\r\n").as_bytes())
+    }
+
     /// Takes what has come; false at the end.
-    fn receive(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    /// The connection's.
+    pub fn receive(&mut self) -> io::Result<bool> {
         let mut buffer = [0; RECV_BYTES];
         let (count, _) = recv(&self.socket, &mut buffer, RecvFlags::empty())?;
         self.received.extend_from_slice(&buffer[..count]);
         Ok(count > 0)
     }
+
+    /// The last line of the next reply, if all of it has come.
+    pub fn reply(&mut self) -> Option<String> {
+        last_line(&mut self.received)
+    }
+
+    /// Connects to the port in the reply to EPSV.
+    ///
+    /// # Errors
+    /// The connection's, and `InvalidData` if there is no port.
+    pub fn connect_data(&self, reply: &str) -> io::Result<TcpStream> {
+        let port = extended_port(reply)
+            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("no port: {reply:?}")))?;
+        TcpStream::connect((self.addr.ip(), port))
+    }
+}
+
+/// Passes on a reply that has one of these codes; `what` it answers is for the
+/// error.
+///
+/// # Errors
+/// `InvalidData` for another code.
+pub fn check(reply: String, codes: &[u16], what: impl Display) -> io::Result<String> {
+    if codes
+        .iter()
+        .any(|code| reply.starts_with(&code.to_string()))
+    {
+        return Ok(reply);
+    }
+    let text = format!("{what}: expected {}, got {reply:?}", codes[0]);
+    Err(io::Error::new(ErrorKind::InvalidData, text))
 }
 
 /// Sends all of it.
