@@ -253,13 +253,32 @@ impl Channel {
     /// `UnexpectedEof` if the file has become shorter than the range; the
     /// stream's own, otherwise. Part may have gone out.
     pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
-        if self.layer.is_none() {
-            return self.stream.send_file(file, range).await;
-        }
-        Box::pin(self.copy_file(file, range)).await
+        self.send_file_counted(file, range, &|_| ()).await
     }
 
-    async fn copy_file(&self, file: &File, mut range: Range<u64>) -> io::Result<()> {
+    /// As [`send_file`](Self::send_file), and tells meanwhile how many bytes
+    /// more have gone out.
+    ///
+    /// # Errors
+    /// As [`send_file`](Self::send_file).
+    pub async fn send_file_counted(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        count: &dyn Fn(u64),
+    ) -> io::Result<()> {
+        if self.layer.is_none() {
+            return self.stream.send_file_counted(file, range, count).await;
+        }
+        Box::pin(self.copy_file(file, range, count)).await
+    }
+
+    async fn copy_file(
+        &self,
+        file: &File,
+        mut range: Range<u64>,
+        count: &dyn Fn(u64),
+    ) -> io::Result<()> {
         let mut piece = Vec::new();
         while !range.is_empty() {
             let length = usize::try_from(range.end - range.start).map_or(PIECE, |n| n.min(PIECE));
@@ -277,6 +296,7 @@ impl Channel {
                 More::Follows
             };
             self.send_all(&piece, more).await?;
+            count(length as u64);
         }
         Ok(())
     }

@@ -24,18 +24,37 @@ impl Stream {
     /// `UnexpectedEof` if the file has become shorter than the range; the
     /// stream's own, otherwise. Part may have gone out.
     pub async fn send_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        self.send_file_counted(file, range, &|_| ()).await
+    }
+
+    /// As [`send_file`](Self::send_file), and tells meanwhile how many bytes
+    /// more have gone out.
+    ///
+    /// # Errors
+    /// As [`send_file`](Self::send_file).
+    pub async fn send_file_counted(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        count: &dyn Fn(u64),
+    ) -> io::Result<()> {
         // Only full segments until the end: on a fast link this halves the
         // cost. Unix sockets have no segments and refuse.
         let corked =
             range.end.saturating_sub(range.start) > CORKED && self.socket.set(Cork(true)).is_ok();
-        let result = self.send_range(file, range).await;
+        let result = self.send_range(file, range, count).await;
         if corked {
             self.socket.set(Cork(false))?;
         }
         result
     }
 
-    async fn send_range(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+    async fn send_range(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        count: &dyn Fn(u64),
+    ) -> io::Result<()> {
         let mut home = Home::Unknown;
         let mut offset = range.start;
         while offset < range.end {
@@ -45,10 +64,13 @@ impl Stream {
                 Box::pin(load(file.try_clone()?, offset..end)).await?;
                 self.progressed();
             }
-            match self.send_window(file, &mut offset, end).await {
+            let before = offset;
+            let result = self.send_window(file, &mut offset, end).await;
+            count(offset - before);
+            match result {
                 // The kernel can't, for this file or this socket.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    return Box::pin(self.copy_file(file, offset..range.end)).await;
+                    return Box::pin(self.copy_file(file, offset..range.end, count)).await;
                 }
                 result => result?,
             }
@@ -77,7 +99,12 @@ impl Stream {
         Ok(())
     }
 
-    async fn copy_file(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+    async fn copy_file(
+        &self,
+        file: &File,
+        range: Range<u64>,
+        count: &dyn Fn(u64),
+    ) -> io::Result<()> {
         let mut offset = range.start;
         while offset < range.end {
             let asked = (range.end - offset).min(WINDOW) as usize;
@@ -89,6 +116,7 @@ impl Stream {
             }
             self.send_all(&piece, More::No).await?;
             offset += piece.len() as u64;
+            count(piece.len() as u64);
         }
         Ok(())
     }

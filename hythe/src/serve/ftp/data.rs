@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hythe_net::option::ReuseAddr;
 use hythe_net::reactor::timeout;
-use hythe_net::{Addr, Kind, Listener, Patience, Socket, Stream};
+use hythe_net::{Addr, Connection, Kind, Listener, Patience, Socket, Stream};
 
 use crate::tls::Acceptor;
 
@@ -43,11 +43,10 @@ pub(super) struct Ends {
 
 impl Ends {
     /// `None` for what is not an Internet connection.
-    pub(super) fn of(stream: &Stream) -> Option<Self> {
-        let socket = stream.socket();
+    pub(super) fn of(connection: &Connection) -> Option<Self> {
         Some(Self {
-            local: internet(&socket.sock_name().ok()?)?,
-            peer: internet(&socket.peer_name().ok()?)?,
+            local: internet(&connection.stream.socket().sock_name().ok()?)?,
+            peer: internet(&connection.peer)?,
         })
     }
 

@@ -87,7 +87,7 @@ impl<'a> Session<'a> {
     fn new(ftp: &'a Ftp, connection: Connection) -> Self {
         Self {
             ftp,
-            ends: Ends::of(&connection.stream),
+            ends: Ends::of(&connection),
             control: Control::new(connection),
             login: Login::Greeted,
             failed_logins: 0,

@@ -24,9 +24,6 @@ use crate::serve::pump::pump;
 use crate::share::Pieces;
 use crate::tls::Channel;
 
-/// How much of a file is sent before the count that STAT tells moves on.
-const STRIDE: u64 = 1024 * 1024;
-
 /// Less than this is in flight before the client could say anything about it.
 const SMALL: u64 = 64 * 1024;
 
@@ -246,7 +243,10 @@ impl Body {
                 flow.add(bytes.len() as u64);
                 Ok(())
             }
-            Self::File { file, range } => send_file(channel, &file, range, flow).await,
+            Self::File { file, range } => {
+                let count = |bytes| flow.add(bytes);
+                channel.send_file_counted(&file, range, &count).await
+            }
             Self::Pieces(pieces) => {
                 pump(channel, pieces, async |piece| {
                     channel.send_all(piece, More::No).await?;
@@ -258,21 +258,6 @@ impl Body {
             Self::Intake(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
-}
-
-async fn send_file(
-    channel: &Channel,
-    file: &File,
-    mut range: Range<u64>,
-    flow: &Flow,
-) -> io::Result<()> {
-    while !range.is_empty() {
-        let end = range.end.min(range.start + STRIDE);
-        channel.send_file(file, range.start..end).await?;
-        flow.add(end - range.start);
-        range.start = end;
-    }
-    Ok(())
 }
 
 /// What the client is told of a transfer that did not reach its end.
