@@ -75,6 +75,9 @@ fn is_peers_doing(error: &io::Error) -> bool {
             | Kind::TimedOut
             | Kind::UnexpectedEof
             | Kind::NotConnected
+            // What TLS makes nothing of: scanners, and browsers that do not trust
+            // the certificate.
+            | Kind::InvalidData
     )
 }
 

@@ -66,8 +66,8 @@ impl Channel {
     /// Has the peer, a client, begin TLS.
     ///
     /// # Errors
-    /// `InvalidInput` if what comes is no TLS at all, `InvalidData` if the two
-    /// can't agree, `TimedOut` after [`HANDSHAKE`].
+    /// `InvalidData` if the two can't agree, or if what comes is no TLS at all
+    /// (see [`is_plain`](Self::is_plain)); `TimedOut` after [`HANDSHAKE`].
     pub async fn accept(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         let tls = ServerConnection::new(Arc::clone(&acceptor.config)).map_err(broken)?;
         let layer = self.layer.insert(Box::new(RefCell::new(Layer {
@@ -78,6 +78,12 @@ impl Channel {
         timeout(HANDSHAKE, shake_hands(&self.stream, layer)).await??;
         self.stream.progressed();
         Ok(())
+    }
+
+    /// Whether [`accept`](Self::accept) failed because the peer speaks in the
+    /// clear.
+    pub fn is_plain(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|reason| reason.is::<NoTls>())
     }
 
     /// Goes on without the TLS that the peer did not begin, to tell it so.
@@ -406,6 +412,18 @@ impl fmt::Debug for Channel {
     }
 }
 
+/// What came is no TLS.
+#[derive(Debug)]
+struct NoTls;
+
+impl fmt::Display for NoTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what came is no TLS")
+    }
+}
+
+impl std::error::Error for NoTls {}
+
 async fn shake_hands(stream: &Stream, layer: &RefCell<Layer>) -> io::Result<()> {
     let mut first = true;
     loop {
@@ -435,10 +453,7 @@ fn poll_greeting(stream: &Stream, context: &mut Context<'_>) -> Poll<io::Result<
     Poll::Ready(if first == [HANDSHAKE_RECORD] {
         Ok(())
     } else {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "what came is no TLS",
-        ))
+        Err(io::Error::new(io::ErrorKind::InvalidData, NoTls))
     })
 }
 

@@ -158,7 +158,7 @@ impl Session {
     async fn secure(&mut self, acceptor: Acceptor) -> io::Result<bool> {
         match self.connection.stream.accept(&acceptor).await {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            Err(error) if Channel::is_plain(&error) => {
                 let plain = self.connection.stream.give_up_tls();
                 plain.progressed();
                 self.refuse(&PLAIN, b"").await?;
