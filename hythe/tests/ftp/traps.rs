@@ -4,6 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::common::{Served, connect};
 use super::{Client, Running};
@@ -88,6 +92,25 @@ fn nothing_outside_the_share_exists() {
     assert!(client.command("PWD", 257).starts_with("257 \"/\""));
 }
 
+/// Has `link` lead now to a folder inside and now to the one above the share.
+fn while_a_link_is_swapped(share: &Path, act: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                for target in ["inner", ".."] {
+                    symlink(target, share.join("new")).unwrap();
+                    fs::rename(share.join("new"), share.join("link")).unwrap();
+                }
+            }
+        });
+        // Also when it fails: the scope waits for its threads.
+        let ended = catch_unwind(AssertUnwindSafe(act));
+        stop.store(true, Ordering::Relaxed);
+        ended.unwrap_or_else(|panic| resume_unwind(panic));
+    });
+}
+
 #[test]
 fn a_link_swapped_in_gives_nothing_away() {
     let outer = place();
@@ -96,16 +119,7 @@ fn a_link_swapped_in_gives_nothing_away() {
     fs::create_dir(share.join("inner")).unwrap();
     fs::write(share.join("inner/canary"), "inside").unwrap();
     let server = Running::start(&share);
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                for target in ["inner", ".."] {
-                    symlink(target, share.join("new")).unwrap();
-                    fs::rename(share.join("new"), share.join("link")).unwrap();
-                }
-            }
-        });
+    while_a_link_is_swapped(&share, || {
         let mut client = server.log_in();
         for _ in 0..100 {
             let data = connect(client.epsv());
@@ -117,7 +131,6 @@ fn a_link_swapped_in_gives_nothing_away() {
                 assert_eq!(text, "inside");
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 
@@ -131,16 +144,7 @@ fn a_link_swapped_in_is_not_written_through() {
     let before = fs::read_dir(outer.path()).unwrap().count();
     let canary = fs::read(outer.path().join("canary")).unwrap();
     let server = Running::allowing(hythe::share::Access::Write, &share);
-    let stop = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                for target in ["inner", ".."] {
-                    symlink(target, share.join("new")).unwrap();
-                    fs::rename(share.join("new"), share.join("link")).unwrap();
-                }
-            }
-        });
+    while_a_link_is_swapped(&share, || {
         let mut client = server.log_in();
         for round in 0..60 {
             for verb in ["STOR", "APPE"] {
@@ -167,7 +171,6 @@ fn a_link_swapped_in_is_not_written_through() {
                 client.reply();
             }
         }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!(fs::read(outer.path().join("canary")).unwrap(), canary);
     assert_eq!(fs::read_dir(outer.path()).unwrap().count(), before);
