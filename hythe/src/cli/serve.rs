@@ -584,9 +584,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
     let mut server = server.stop_on(signals().map_err(failed)?);
     if let Some(tls) = &tls {
-        server = tls
-            .reload_on_hangup(server)
-            .map_err(|error| tls::no_signals(&error))?;
+        server = tls.reload_on_hangup(server)?;
     }
     let listening: Vec<Listening> = protocols
         .into_iter()

@@ -1,7 +1,7 @@
 //! TLS, as the command line of `hythe serve` says it.
 
 use std::io::{self, IsTerminal as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -186,9 +186,13 @@ impl Tls {
     }
 
     /// Has the certificate read again at each SIGHUP.
-    pub(super) fn reload_on_hangup(&self, server: Server) -> io::Result<Server> {
-        let (reading, writing) = UnixStream::pair()?;
-        pipe::register(SIGHUP, writing)?;
+    pub(super) fn reload_on_hangup(&self, server: Server) -> Result<Server, Failure> {
+        let registered = UnixStream::pair()
+            .and_then(|(reading, writing)| pipe::register(SIGHUP, writing).map(|_| reading));
+        let reading = registered.map_err(|error| {
+            let text = format!("cannot catch SIGHUP: {}", cause(&error));
+            Failure::new(Exit::Other, text)
+        })?;
         let identity = self.identity.clone();
         let shutdown = server.shutdown();
         let on_terminal = io::stderr().is_terminal();
@@ -232,10 +236,7 @@ fn own_names() -> Vec<String> {
         names.push(format!("{host}.local"));
         names.push(host);
     }
-    let mut addresses = vec![
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        "::1".parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-    ];
+    let mut addresses: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     let others = interface_addresses().unwrap_or_default();
     addresses.extend(others.iter().map(|own| own.address));
     addresses.sort_unstable();
@@ -267,13 +268,4 @@ fn check_outside(key: &Path, shared: &Path) -> Result<(), Failure> {
         shared.display()
     );
     Err(Failure::new(Exit::Usage, text))
-}
-
-/// What to say of a certificate that can't be read is said by the library; of a
-/// signal that can't be caught, here.
-pub(super) fn no_signals(error: &io::Error) -> Failure {
-    Failure::new(
-        Exit::Other,
-        format!("cannot catch SIGHUP: {}", cause(error)),
-    )
 }

@@ -52,7 +52,6 @@ impl View {
     pub fn check_in_place(&self, path: &RelPath, how: How) -> io::Result<()> {
         let (_, before) = self.spot_in_place(path, how)?;
         let mut allowance = Allowance::new(None, self.share.rules.max_upload, before.unwrap_or(0));
-
         // The first byte of what is to come.
         allowance.reach(self, how.offset(before)?.saturating_add(1))
     }

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hythe_net::reactor::{lease, timeout, unblock};
-use hythe_net::{How, Input, More, Patience, Poured, Sink, Socket, Stream};
+use hythe_net::{Input, More, Patience, Poured, Sink, Socket, Stream};
 use rustls::{HandshakeKind, ServerConnection};
 
 use super::Acceptor;
@@ -115,11 +115,6 @@ impl Channel {
     /// See [`Stream::patience`].
     pub fn patience(&self) -> Patience {
         self.stream.patience()
-    }
-
-    /// See [`Stream::set_patience`].
-    pub fn set_patience(&self, patience: Patience) {
-        self.stream.set_patience(patience);
     }
 
     /// See [`Stream::progressed`].
@@ -392,14 +387,6 @@ impl Channel {
         // Who does not take it is closed all the same.
         self.finish().await.ok();
         self.stream.close().await;
-    }
-
-    /// Ends one direction, or both, at once and without a word of TLS.
-    ///
-    /// # Errors
-    /// `NotConnected` if the peer is gone already.
-    pub fn shutdown(&self, how: How) -> io::Result<()> {
-        self.stream.shutdown(how)
     }
 }
 

@@ -73,7 +73,7 @@ impl Session<'_> {
         });
         let intake = intake.await.map_err(not_stored)?;
         let opening = [b"Ready for ", target, b"."].concat();
-        Ok((Body::Intake(Box::new(intake)), opening))
+        Ok((Body::In(Box::new(intake)), opening))
     }
 
     // --- Names ---

@@ -11,13 +11,14 @@ use super::session::{Login, Next, Session, refusal};
 use super::{PROTOCOL, busy};
 use crate::accounts::{Denied, Refused};
 use crate::quantity::size;
-use crate::share::{Access, RelPath};
+use crate::share::RelPath;
 
 /// How many wrong passwords a connection may try: enough for typing errors,
 /// and few enough that guessing needs a new connection each time.
 const LOGIN_ATTEMPTS: u8 = 3;
 
 const ALREADY: Error = refusal(503, "You have logged in already.");
+const UNUSABLE: Error = refusal(451, "Accounts cannot be used now; try again later.");
 const NO_ACCOUNT: Error = refusal(550, "That is for those who have an account.");
 
 impl Session<'_> {
@@ -109,7 +110,6 @@ impl Session<'_> {
             accounts.register(&name, &password, terms, &peer, PROTOCOL)
         });
         match registered.await {
-            Ok(account) if account.role == Access::None => Err(refusal(550, CLOSED)),
             Ok(_) => self.say(200, "The account is made; log in with it."),
             Err(refused) => self.refused(&refused),
         }
@@ -136,16 +136,13 @@ impl Session<'_> {
         match refused {
             Refused::Broken(error) => {
                 tracing::error!(%error, "cannot use the accounts");
-                Err(refusal(
-                    451,
-                    "Accounts cannot be used now; try again later.",
-                ))
+                Err(UNUSABLE)
             }
             Refused::Denied(Denied::Wrong) => {
                 Err(refusal(550, "The old password is not the right one."))
             }
             Refused::Denied(denied) => Err(busy(denied)),
-            Refused::Closed => Err(refusal(550, CLOSED)),
+            Refused::Closed => Err(refusal(550, "Visitors cannot make accounts here.")),
             refused => self.say(550, format!("That cannot be: {refused}.")),
         }
     }
@@ -161,10 +158,7 @@ impl Session<'_> {
             let quota = accounts.account(&account).ok()??.quota;
             Some((used, quota))
         });
-        let (used, quota) = found.await.ok_or(refusal(
-            451,
-            "Accounts cannot be used now; try again later.",
-        ))?;
+        let (used, quota) = found.await.ok_or(UNUSABLE)?;
         let used = size(used);
         match quota {
             Some(quota) => {
@@ -175,5 +169,3 @@ impl Session<'_> {
         }
     }
 }
-
-const CLOSED: &str = "Visitors cannot make accounts here.";

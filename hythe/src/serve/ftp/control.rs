@@ -76,7 +76,7 @@ impl Control {
     pub(super) async fn secure(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         self.flush().await?;
         self.waiting = VecDeque::new();
-        self.lines = Lines::new();
+        self.lines.clear();
         self.unended = 0;
         self.connection.stream.accept(acceptor).await
     }

@@ -9,7 +9,7 @@ use hythe_wire::ftp::{Error, ListOptions, Type, format_time};
 use super::ascii::Ascii;
 use super::listing::{Filter, Folder, Style, is_pattern};
 use super::session::{Next, Session, refusal};
-use super::transfer::{Body, Transfer};
+use super::transfer::{Body, Content, Transfer};
 use crate::share::{By, Listing, Meta, Opened, Order, Pieces, RelPath};
 
 /// How much of a folder STAT tells: its reply shares the connection with all
@@ -117,13 +117,14 @@ impl Session<'_> {
                 // Clients take the size from here that don't ask for it.
                 opening.extend_from_slice(format!(" ({} bytes).", meta.size).as_bytes());
                 let range = self.rest..meta.size;
-                Ok((Body::File { file, range }, opening))
+                Ok((Content::File { file, range }.into(), opening))
             }
             // Offsets would have to be counted with line ends converted.
             Type::Ascii if self.rest > 0 => Err(refusal(554, "Restart in TYPE I only.")),
             Type::Ascii => {
                 opening.push(b'.');
-                Ok((Body::Pieces(Box::new(Ascii::new(file, meta.size))), opening))
+                let text = Ascii::new(file, meta.size);
+                Ok((Content::Pieces(Box::new(text)).into(), opening))
             }
         }
     }
@@ -168,7 +169,7 @@ impl Session<'_> {
             Ok(meta) => {
                 let mut line = Vec::new();
                 style(Vec::new()).write(target, &meta, &mut line);
-                Ok((Body::Bytes(line), LISTING.into()))
+                Ok((Content::Bytes(line).into(), LISTING.into()))
             }
             Err(error) if error == NOT_FOUND && is_pattern(name) => {
                 let hidden = hidden || name.first() == Some(&b'.');
@@ -208,7 +209,7 @@ impl Session<'_> {
         style: Style,
     ) -> Result<(Body, Vec<u8>), Error> {
         let folder = Folder::new(self.open_listing(path).await?, filter, style);
-        Ok((Body::Pieces(Box::new(folder)), LISTING.into()))
+        Ok((Content::Pieces(Box::new(folder)).into(), LISTING.into()))
     }
 
     fn facts_style(&self) -> Result<Style, Error> {

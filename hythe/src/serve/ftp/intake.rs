@@ -9,7 +9,7 @@ use hythe_net::Sink;
 use hythe_wire::ftp::Type;
 
 use super::ascii::Unconverted;
-use crate::share::{How, Meta, RelPath, View, Writing};
+use crate::share::{How, RelPath, View, Writing};
 
 /// A piece at least this long is a sender at work, who sends more before long:
 /// it is worth while to wait for that together. A log that is appended to line
@@ -92,30 +92,32 @@ impl Filling {
     ///
     /// # Errors
     /// The disk's, the quota's: of `failed`, or of the end.
-    pub(super) fn end(mut self, whole: bool) -> io::Result<Option<Meta>> {
+    pub(super) fn end(mut self, whole: bool) -> io::Result<()> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         if let Some(rest) = self.converted.as_mut().and_then(Unconverted::end) {
             self.write(rest)?;
         }
-        if !whole {
-            return Ok(None);
+        if whole {
+            self.open()?;
+            if let Some(writing) = self.writing.take() {
+                writing.finish()?;
+            }
         }
-        self.open()?;
-        self.writing.take().map(Writing::finish).transpose()
+        Ok(())
     }
 
     fn open(&mut self) -> io::Result<&mut Writing> {
-        if self.writing.is_none() {
-            let Intake {
-                view, path, how, ..
-            } = &self.intake;
-            self.writing = Some(view.write_in_place(path, *how)?);
+        match &mut self.writing {
+            Some(writing) => Ok(writing),
+            none => {
+                let Intake {
+                    view, path, how, ..
+                } = &self.intake;
+                Ok(none.insert(view.write_in_place(path, *how)?))
+            }
         }
-        self.writing
-            .as_mut()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -11,7 +11,7 @@ use hythe_wire::ftp::{Error, Protection};
 
 use super::Ftp;
 use super::data::{Protected, Terms};
-use super::session::{Login, Next, Session, refusal};
+use super::session::{Next, Session, refusal};
 
 /// Whether the client has said how large its buffer is. With TLS there is none,
 /// and yet it has to say so (RFC 4217 section 8).
@@ -53,7 +53,7 @@ impl Session<'_> {
         Ok(Next::Secure)
     }
 
-    /// What follows the 234 reply.
+    /// What follows the 234 reply, or on a port of its own the connection.
     pub(super) async fn secure(&mut self) -> io::Result<()> {
         let Some(acceptor) = &self.ftp.tls else {
             return Ok(());
@@ -64,11 +64,6 @@ impl Session<'_> {
         // Whoever it was that said so, it was in the clear.
         self.forget();
         Ok(())
-    }
-
-    /// TLS from the first byte on, on a port of its own.
-    pub(super) async fn begin_implicit(&mut self) -> io::Result<()> {
-        self.secure().await
     }
 
     pub(super) fn pbsz(&mut self) -> Result<Next, Error> {
@@ -114,10 +109,7 @@ impl Session<'_> {
 
     /// Whether a name or a password may be said now.
     pub(super) fn not_in_the_clear(&self) -> Result<(), Error> {
-        if self.ftp.config.tls_required
-            && !self.control.stream().is_encrypted()
-            && !matches!(self.login, Login::In { .. })
-        {
+        if self.ftp.config.tls_required && !self.control.stream().is_encrypted() {
             return Err(REQUIRED);
         }
         Ok(())

@@ -14,6 +14,13 @@ use super::transfer::Transfer;
 use crate::share::{RelPath, View};
 use crate::tls::Acceptor;
 
+/// The commands that are answered before login, STAT of the session and some of
+/// SITE's among them.
+const FOR_ALL: [&str; 18] = [
+    "USER", "PASS", "ACCT", "HOST", "AUTH", "PBSZ", "PROT", "CCC", "REIN", "QUIT", "NOOP", "ABOR",
+    "SYST", "FEAT", "OPTS", "HELP", "SITE", "STAT",
+];
+
 const NOT_LOGGED_IN: Error = refusal(530, "Log in with USER and PASS first.");
 
 pub(super) const fn refusal(code: u16, text: &'static str) -> Error {
@@ -75,7 +82,7 @@ pub(super) fn serve(
     let mut session = Session::new(ftp, connection);
     async move {
         if ftp.implicit {
-            Box::pin(session.begin_implicit()).await?;
+            Box::pin(session.secure()).await?;
         }
         session.control.reply(220, "hythe FTP server ready.");
         session.run().await?;
@@ -149,10 +156,14 @@ impl<'a> Session<'a> {
     }
 
     async fn answer(&mut self, line: Line) -> Next {
-        let result = match parse(&line) {
-            Ok(command) if self.is_early(&command) => Err(NOT_LOGGED_IN),
-            Ok(command) => self.obey(command).await,
-            Err(error) => Err(self.unless_early(&line, error)),
+        let command = parse(&line);
+        let result = if self.is_early(&line, &command) {
+            Err(NOT_LOGGED_IN)
+        } else {
+            match command {
+                Ok(command) => self.obey(command).await,
+                Err(error) => Err(error),
+            }
         };
         result.unwrap_or_else(|error| {
             self.control.reply(error.code, error.text);
@@ -165,52 +176,21 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Whether a command is for those who have logged in only.
-    fn is_early(&self, command: &Command<'_>) -> bool {
-        let always = matches!(
-            command,
-            Command::User(_)
-                | Command::Pass(_)
-                | Command::Acct(_)
-                | Command::Host(_)
-                | Command::AuthTls
-                | Command::Pbsz(_)
-                | Command::Prot(_)
-                | Command::Ccc
-                | Command::Rein
-                | Command::Quit
-                | Command::Http
-                | Command::Noop
-                | Command::Abor
-                | Command::Syst
-                | Command::Feat
-                | Command::Opts(_)
-                | Command::Help(_)
-                | Command::Site(Site::Help(_) | Site::Register(..))
-                | Command::Stat(None)
-        );
-        !always && !matches!(self.login, Login::In { .. })
-    }
-
-    /// What is wrong with a line, or, if nobody has logged in and its command
-    /// would be for those who have, that.
-    fn unless_early(&self, line: &Line, error: Error) -> Error {
-        let Ok(line) = line else {
-            return error;
+    /// Whether a command is for those who have logged in, and nobody has. What is
+    /// wrong with its argument is then no matter.
+    fn is_early(&self, line: &Line, command: &Result<Command<'_>, Error>) -> bool {
+        let verb = line.as_deref().unwrap_or_default();
+        let verb = verb.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let for_all = match command {
+            Ok(Command::Stat(Some(_))) => false,
+            Ok(Command::Site(Site::Chmod(..) | Site::Passwd(..) | Site::Quota)) => false,
+            Ok(Command::Http) => true,
+            Err(error) if !matches!(error.code, 501 | 504 | 522) => true,
+            Ok(_) | Err(_) => FOR_ALL
+                .iter()
+                .any(|known| verb.eq_ignore_ascii_case(known.as_bytes())),
         };
-        let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let always = [
-            "USER", "PASS", "ACCT", "HOST", "AUTH", "PBSZ", "PROT", "CCC", "REIN", "QUIT", "NOOP",
-            "ABOR", "SYST", "FEAT", "OPTS", "HELP", "SITE", "STAT",
-        ]
-        .iter()
-        .any(|known| verb.eq_ignore_ascii_case(known.as_bytes()));
-        let is_argument = matches!(error.code, 501 | 504 | 522);
-        if is_argument && !always && !matches!(self.login, Login::In { .. }) {
-            NOT_LOGGED_IN
-        } else {
-            error
-        }
+        !for_all && !matches!(self.login, Login::In { .. })
     }
 
     /// The table.

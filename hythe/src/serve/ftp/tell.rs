@@ -69,11 +69,8 @@ impl Session<'_> {
         if verb.eq_ignore_ascii_case(b"SITE") {
             return self.site_help(None);
         }
-        let known = COMMANDS.iter().flat_map(|line| line.split(' '));
-        match known
-            .into_iter()
-            .find(|known| verb.eq_ignore_ascii_case(known.as_bytes()))
-        {
+        let mut known = COMMANDS.iter().flat_map(|line| line.split(' '));
+        match known.find(|known| verb.eq_ignore_ascii_case(known.as_bytes())) {
             Some(known) => self.say(
                 214,
                 format!("{known} is known, as RFCs 959 to 4217 have it."),

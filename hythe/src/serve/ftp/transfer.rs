@@ -53,12 +53,17 @@ pub(super) struct Transfer {
     pub(super) opening: Vec<u8>,
 }
 
-/// What goes over the data connection.
+/// What goes over the data connection, and which way.
 pub(super) enum Body {
+    Out(Content),
+    In(Box<Intake>),
+}
+
+/// What is sent.
+pub(super) enum Content {
     Bytes(Vec<u8>),
     File { file: File, range: Range<u64> },
     Pieces(Box<dyn Pieces>),
-    Intake(Box<Intake>),
 }
 
 impl Session<'_> {
@@ -85,9 +90,9 @@ impl Session<'_> {
         let terms = self.terms();
         let data = mem::take(&mut self.data);
         let result = match body {
-            Body::Intake(intake) => self.take_in(*intake, data, terms, &flow).await,
-            body => {
-                let mut sending = pin!(send(terms, data, body, &flow));
+            Body::In(intake) => self.take_in(*intake, data, terms, &flow).await,
+            Body::Out(content) => {
+                let mut sending = pin!(send(terms, data, content, &flow));
                 // What is done at once needs no packet of its own to say that
                 // it is about to be done.
                 match poll_once(sending.as_mut()).await {
@@ -134,8 +139,9 @@ impl Session<'_> {
     }
 
     /// Answers what can be answered during a transfer, and returns when the
-    /// transfer is to be cut short, with the reply for that. Everything else waits for its end, and so
-    /// does what came after it: replies keep the order of their commands.
+    /// transfer is to be cut short, with the reply for that. Everything else
+    /// waits for its end, and so does what came after it: replies keep the order
+    /// of their commands.
     pub(super) async fn attend(&mut self, flow: &Flow) -> io::Result<Error> {
         loop {
             loop {
@@ -187,15 +193,21 @@ async fn open(terms: Option<Terms>, data: Data) -> Result<Channel, Error> {
     Ok(channel)
 }
 
-/// Opens the data connection and sends the body. It has nothing of the
+/// Opens the data connection and sends the content. It has nothing of the
 /// session, which meanwhile attends to the client.
-async fn send(terms: Option<Terms>, data: Data, body: Body, flow: &Flow) -> Result<(), Error> {
+async fn send(
+    terms: Option<Terms>,
+    data: Data,
+    content: Content,
+    flow: &Flow,
+) -> Result<(), Error> {
     let channel = open(terms, data).await?;
-    if body.is_small() && !channel.is_encrypted() {
+    if content.is_small() && !channel.is_encrypted() {
         // It goes out in one packet with the end of the connection.
         channel.socket().set(Cork(true)).ok();
     }
-    body.send(&channel, flow)
+    content
+        .send(&channel, flow)
         .await
         .map_err(|error| ended(&error))?;
     if channel.is_encrypted() {
@@ -226,13 +238,19 @@ async fn take(terms: Option<Terms>, data: Data, filling: Filling) -> Result<(), 
     }
 }
 
-impl Body {
+impl From<Content> for Body {
+    fn from(content: Content) -> Self {
+        Self::Out(content)
+    }
+}
+
+impl Content {
     /// Whether all of it fits into a few packets, and is there already.
     fn is_small(&self) -> bool {
         match self {
             Self::Bytes(bytes) => (bytes.len() as u64) < SMALL,
             Self::File { range, .. } => range.end.saturating_sub(range.start) < SMALL,
-            Self::Pieces(_) | Self::Intake(_) => false,
+            Self::Pieces(_) => false,
         }
     }
 
@@ -255,7 +273,6 @@ impl Body {
                 })
                 .await
             }
-            Self::Intake(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
