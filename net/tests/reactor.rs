@@ -689,6 +689,48 @@ fn a_range_of_a_file_is_sent_and_nothing_more() {
     });
 }
 
+/// A peer in a thread of its own keeps up, so that most goes out on the pool,
+/// in strides; its pauses lead back to the reactor.
+#[test]
+fn a_large_file_reaches_a_fast_peer_whole_and_one_that_pauses_too() {
+    const LENGTH: u64 = 40_000_000;
+    let content: Vec<u8> = (0..LENGTH as u32 / 4).flat_map(u32::to_le_bytes).collect();
+    let file = file_of(&content);
+    in_each_reactor(async || {
+        for (pauses, range) in [
+            (0, 0..LENGTH),
+            (0, 3..LENGTH - 5),
+            (3, 1..LENGTH),
+            (0, 0..LENGTH + 1),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+            let address = listener.local_addr()?.into();
+            let reader = thread::spawn(move || {
+                let (mut peer, _) = listener.accept().unwrap();
+                let mut received = Vec::new();
+                for _ in 0..pauses {
+                    thread::sleep(SHORT);
+                    let mut some = Read::take(&mut peer, 5_000_000);
+                    some.read_to_end(&mut received).unwrap();
+                }
+                peer.read_to_end(&mut received).unwrap();
+                received
+            });
+            let stream = Stream::connect(&address, None, FOREVER).await?;
+            let counted = Cell::new(0);
+            let count = |bytes| counted.set(counted.get() + bytes);
+            let result = stream.send_file_counted(&file, range.clone(), &count).await;
+            drop(stream);
+            let received = reader.join().unwrap();
+            let end = range.end.min(LENGTH);
+            assert_eq!(result.is_err(), range.end > LENGTH, "{range:?}");
+            assert_eq!(counted.get(), end - range.start, "{range:?}");
+            assert!(received == content[range.start as usize..end as usize]);
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn a_file_that_became_shorter_is_an_unexpected_end() {
     let file = file_of(&[7; 5000]);

@@ -1,4 +1,14 @@
 //! Sending files over a stream.
+//!
+//! ```text
+//!   reactor   window window window ─┐          ┌─ window wait window …
+//!                                   ▼          │
+//!   pool                            stride ────┘
+//! ```
+//!
+//! The reactor sends window by window, as the peer takes them. A peer that is
+//! never waited for gets the rest from the pool, in strides, and nobody else
+//! waits while it does.
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -6,14 +16,16 @@ use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::AsFd;
 
+use rustix::event::PollFlags;
 use rustix::fs::{FsWord, fstatfs};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::Stream;
-use crate::More;
+use super::stride::{STRIDE, ready_within_pause};
 use crate::mux::Interest;
 use crate::option::Cork;
 use crate::reactor::{Moved, unblock};
+use crate::{More, Socket};
 
 impl Stream {
     /// Sends a range of a file, by `sendfile(2)` where the kernel can and by
@@ -72,18 +84,36 @@ impl Stream {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                     return Box::pin(self.copy_file(file, offset..range.end, count)).await;
                 }
-                result => result?,
+                Ok(Pace::Waited) => {}
+                Ok(Pace::NeverWaited) => {
+                    while range.end - offset >= WORTHWHILE {
+                        let stride = Box::pin(self.stride(file, offset..range.end));
+                        let (sent, result) = stride.await;
+                        count(sent);
+                        offset += sent;
+                        result?;
+                        if sent < STRIDE as u64 {
+                            break;
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    async fn send_window(&self, file: &File, offset: &mut u64, end: u64) -> io::Result<()> {
+    async fn send_window(&self, file: &File, offset: &mut u64, end: u64) -> io::Result<Pace> {
+        let mut pace = Pace::NeverWaited;
         while *offset < end {
             let asked = (end - *offset) as usize;
             let sent = poll_fn(|context| {
                 self.poll_io(context, Interest::WRITE, || {
-                    let bytes = self.socket.send_file(file.as_fd(), offset, asked)?;
+                    let bytes = self.socket.send_file(file.as_fd(), offset, asked);
+                    if bytes.as_ref().is_err_and(is_full) {
+                        pace = Pace::Waited;
+                    }
+                    let bytes = bytes?;
                     // Fewer bytes may also mean that the file has ended, and
                     // not that the socket is full: only `WouldBlock` does.
                     Ok(Moved {
@@ -96,7 +126,24 @@ impl Stream {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(())
+        Ok(pace)
+    }
+
+    /// Has the pool send of the range what the peer takes without a pause, up
+    /// to a stride. Gives how much that was, and how it ended.
+    async fn stride(&self, file: &File, range: Range<u64>) -> (u64, io::Result<()>) {
+        let earlier = self.registration.interest();
+        let clones = || Ok((self.socket.try_clone()?, file.try_clone()?));
+        // Until it is back, nothing that happens to the socket is for us.
+        let prepared = clones().and_then(|it| self.registration.set_aside().map(|()| it));
+        let (socket, file) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return (0, Err(error)),
+        };
+        let (sent, result) = unblock(move || stride(&socket, &file, range)).await;
+        self.account(Interest::WRITE, sent);
+        let restored = self.registration.take_back(earlier);
+        (sent as u64, result.and(restored))
     }
 
     async fn copy_file(
@@ -121,6 +168,44 @@ impl Stream {
         Ok(())
     }
 }
+
+/// Whether the peer took a window as fast as it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Waited,
+    NeverWaited,
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// How many bytes went out, and what ended it before its end, if anything did.
+fn stride(socket: &Socket, file: &File, range: Range<u64>) -> (usize, io::Result<()>) {
+    let mut offset = range.start;
+    let end = range.end.min(range.start + STRIDE as u64);
+    let result = loop {
+        if offset == end {
+            break Ok(());
+        }
+        let asked = (end - offset) as usize;
+        match socket.send_file(file.as_fd(), &mut offset, asked) {
+            Ok(0) => break Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_full(&error) => match ready_within_pause(socket, PollFlags::OUT) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            },
+            Err(error) => break Err(error),
+        }
+    };
+    ((offset - range.start) as usize, result)
+}
+
+/// Less than this is not worth being handed over.
+const WORTHWHILE: u64 = 4 * 1024 * 1024;
 
 /// Up to this much goes out in so few segments that corking gains nothing.
 const CORKED: u64 = 64 * 1024;

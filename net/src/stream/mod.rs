@@ -9,6 +9,7 @@
 
 mod file;
 mod pour;
+mod stride;
 
 use std::cell::Cell;
 use std::future::poll_fn;

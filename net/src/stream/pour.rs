@@ -14,10 +14,10 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 
+use super::stride::{STRIDE, ready_within_pause};
 use super::{Stream, is_deadline};
 use crate::Socket;
 use crate::mux::Interest;
@@ -104,17 +104,6 @@ impl Stream {
 /// How much a sink is given at once: beyond it, fewer calls save nothing.
 const PIECE: usize = 256 * 1024;
 
-/// How much is received before others on the pool get their turn.
-const STRIDE: usize = 16 * 1024 * 1024;
-
-/// How long a thread of the pool waits for more before the reactor does: a
-/// sender at work sends within this time, and handing over costs as much as a
-/// hundredth of it.
-const PAUSE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: Duration::from_millis(2).as_nanos() as i64,
-};
-
 /// How much is waited for together, at most: waking up for each packet would
 /// cost as much as the packet.
 const TOGETHER: u64 = 128 * 1024;
@@ -199,7 +188,7 @@ impl<S: Sink> Pouring<S> {
                     if *moved == 0 {
                         break Ok(None);
                     }
-                    match self.more_within_pause() {
+                    match ready_within_pause(&self.socket, PollFlags::IN) {
                         Ok(true) => {}
                         Ok(false) => break Ok(None),
                         Err(error) => break Err(error),
@@ -219,17 +208,6 @@ impl<S: Sink> Pouring<S> {
         if bytes != self.low_water {
             self.socket.set(RecvLowWater(bytes)).ok();
             self.low_water = bytes;
-        }
-    }
-
-    fn more_within_pause(&self) -> io::Result<bool> {
-        match poll(
-            &mut [PollFd::new(&self.socket, PollFlags::IN)],
-            Some(&PAUSE),
-        ) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(errno) => Err(errno.into()),
         }
     }
 }

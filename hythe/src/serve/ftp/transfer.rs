@@ -92,10 +92,20 @@ impl Session<'_> {
         let result = match body {
             Body::In(intake) => self.take_in(*intake, data, terms, &flow).await,
             Body::Out(content) => {
-                let mut sending = pin!(send(terms, data, content, &flow));
                 // What is done at once needs no packet of its own to say that
-                // it is about to be done.
-                match poll_once(sending.as_mut()).await {
+                // it is about to be done. Before all else the client must hear
+                // of it, and read: congestion control (BBR) takes one that
+                // doesn't for a slow one, and paces it long afterwards.
+                let at_once = content.is_small();
+                if !at_once {
+                    self.control.flush().await?;
+                }
+                let mut sending = pin!(send(terms, data, content, &flow));
+                let sent = match at_once {
+                    true => poll_once(sending.as_mut()).await,
+                    false => None,
+                };
+                match sent {
                     Some(sent) => Ok(sent),
                     None => {
                         let sending = async { Ok(sending.await) };
