@@ -6,6 +6,8 @@ mod common;
 mod accounts;
 #[path = "ftp/clients.rs"]
 mod clients;
+#[path = "ftp/disk.rs"]
+mod disk;
 #[path = "ftp/during.rs"]
 mod during;
 #[path = "ftp/replies.rs"]

@@ -114,9 +114,13 @@ impl Accounts {
         self.0.store.read(|db| used(db, name))
     }
 
-    /// Its quota, if it has one. Accounts for one run have none.
+    /// Its quota, if it has one. Accounts for one run have none, and who has no
+    /// account any more has no room.
     fn quota(&self, name: &str) -> io::Result<Option<u64>> {
-        Ok(self.find(name)?.and_then(|found| found.account.quota))
+        Ok(match self.find(name)? {
+            Some(found) => found.account.quota,
+            None => Some(0),
+        })
     }
 }
 

@@ -33,6 +33,7 @@ pub use gate::Gate;
 pub use ledger::{AUDIT_LINES, AuditLine, Books};
 pub use links::{Given, Link, LinkTerms};
 pub use name::{NAME_LIMIT, PASSWORD_LEAST, PASSWORD_LIMIT};
+pub use people::Standing;
 pub use sessions::{SESSION_IDLE, Token};
 pub use throttle::{FAILURES, REGISTRATION_WINDOW, REGISTRATIONS, WINDOW};
 

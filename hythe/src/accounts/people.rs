@@ -20,6 +20,16 @@ pub(super) struct Found {
     pub(super) hash: Arc<str>,
 }
 
+/// All of an account that decides what its sessions may do: while it is the
+/// same, they may go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    created: i64,
+    hash: Arc<str>,
+    role: Access,
+    home: RelPath,
+}
+
 /// The columns that [`read`] reads.
 const COLUMNS: &str = "SELECT name, password, role, home, quota, created, seen FROM accounts";
 
@@ -133,6 +143,19 @@ impl Accounts {
                 .query_row([name], read)
                 .optional()
         })
+    }
+
+    /// The standing of an account; `None` if there is no such account.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn standing(&self, name: &str) -> io::Result<Option<Standing>> {
+        Ok(self.find(name)?.map(|found| Standing {
+            created: found.account.created,
+            hash: found.hash,
+            role: found.account.role,
+            home: found.account.home,
+        }))
     }
 
     /// The same for what a peer says, which asks the database in any case.

@@ -216,9 +216,6 @@ impl Accounts {
         }
         let name = check_name(name).map_err(Refused::Unfit)?;
         check_chosen(password).map_err(Refused::Unfit)?;
-        if self.is_taken(name)? {
-            return Err(Refused::Taken);
-        }
         let _waiting = self.0.waiting.enter().ok_or(Denied::Busy)?;
         let limits = throttle::registration(from);
         let ticket = match self.begin(&limits)? {
@@ -226,6 +223,14 @@ impl Accounts {
             Begun::Banned(left) => return Err(Denied::Throttled(left).into()),
             Begun::Wait => return Err(Denied::Busy.into()),
         };
+        // Asking for names is limited as well: it tells which there are.
+        if self.is_taken(name)? {
+            let millis = self.now_millis();
+            self.0
+                .store
+                .write(|db| throttle::failed(db, &limits, &ticket, millis))?;
+            return Err(Refused::Taken);
+        }
         let account = Account {
             name: name.into(),
             role,

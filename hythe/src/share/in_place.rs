@@ -4,6 +4,8 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{AtFlags, OFlags, fstat, openat, unlinkat};
@@ -69,7 +71,12 @@ impl View {
         let (file, before) = match there {
             None => (open(&spot, OFlags::CREATE | OFlags::EXCL)?, None),
             Some(_) => {
-                let file = open(&spot, OFlags::empty())?;
+                // Two who append at one time must not write over each other.
+                let append = match how {
+                    How::Append => OFlags::APPEND,
+                    _ => OFlags::empty(),
+                };
+                let file = open(&spot, append)?;
                 let meta = Meta::new(&fstat(&file)?).ok_or(Errno::NOENT)?;
                 (file, Some(meta.size))
             }
@@ -83,6 +90,9 @@ impl View {
             (Some(_), How::Truncate) => Act::Overwrite,
             (Some(_), _) => Act::Append,
         };
+        if before.is_none() {
+            self.book_empty(&spot)?;
+        }
         let length = before.unwrap_or(0);
         Ok(Writing {
             view: self.clone(),
@@ -94,6 +104,16 @@ impl View {
             allowance: Allowance::new(None, self.share.rules.max_upload, length),
             booked: false,
         })
+    }
+
+    /// Enters a new file in the books, where it is found again when somebody
+    /// renames it meanwhile.
+    fn book_empty(&self, spot: &Spot) -> io::Result<()> {
+        if self.visitor.account.is_some() {
+            let whole = self.share.root.whole(&spot.path)?;
+            self.share.rules.ledger.stored(&self.visitor, &whole, 0)?;
+        }
+        Ok(())
     }
 
     /// Where it is to be written, and how long the file there is, if there is
@@ -192,20 +212,74 @@ impl Writing {
         if std::mem::replace(&mut self.booked, true) {
             return Ok(());
         }
+        // Gone is gone, and needs no room.
+        let Some(path) = self.whereabouts()? else {
+            return Ok(());
+        };
         let share = &self.view.share;
-        let whole = share.root.whole(&self.spot.path)?;
+        let whole = share.root.whole(&path)?;
         let bytes = fstat(&self.file)?.st_size.unsigned_abs();
-        let stored = share.rules.ledger.stored(&self.view.visitor, &whole, bytes);
-        if stored.is_err() {
-            match self.before {
-                None => unlinkat(&self.spot.folder, &*self.spot.name, AtFlags::empty())?,
-                Some(length) if length < bytes => self.file.set_len(length)?,
-                Some(_) => {}
+        match share.rules.ledger.stored(&self.view.visitor, &whole, bytes) {
+            Ok(_) => {
+                self.view.audit(self.act, &path, "");
+                Ok(())
             }
-        } else {
-            self.view.audit(self.act, &self.spot.path, "");
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => {
+                self.take_back(&path, bytes)?;
+                Err(error)
+            }
+            // What the books can't take now is no reason to lose what has come.
+            Err(error) => Err(error),
         }
-        stored.map(drop)
+    }
+
+    /// Undoes what was too much.
+    fn take_back(&self, path: &RelPath, bytes: u64) -> io::Result<()> {
+        let length = self.before.unwrap_or(0);
+        if length < bytes {
+            self.file.set_len(length)?;
+        }
+        if self.before.is_none() {
+            let spot = self.view.share.root.spot(path)?;
+            unlinkat(&spot.folder, &*spot.name, AtFlags::empty())?;
+            booked(
+                self.view
+                    .share
+                    .rules
+                    .ledger
+                    .removed(&self.view.share.root.whole(path)?),
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the file is by now: somebody may have renamed it, or a folder above
+    /// it. `None` if it was removed, or is out of this visitor's reach.
+    fn whereabouts(&self) -> io::Result<Option<RelPath>> {
+        let root = &self.view.share.root;
+        let place = |fd: BorrowedFd<'_>| {
+            let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+            std::fs::read_link(link).map(|path| path.into_os_string().into_vec())
+        };
+        let path = match (place(root.folder.as_fd()), place(self.file.as_fd())) {
+            (Ok(root), Ok(file)) => file
+                .strip_prefix(&*root)
+                .and_then(|rest| RelPath::root().resolve(rest).ok()),
+            // There is no /proc here; most stay where they are.
+            _ => Some(self.spot.path.clone()),
+        };
+        let Some(path) = path.filter(|path| !path.is_root()) else {
+            return Ok(None);
+        };
+        let this = fstat(&self.file)?;
+        Ok(match root.spot(&path).and_then(|spot| spot.look()) {
+            Ok(There::File(meta)) if (meta.device, meta.inode) == (this.st_dev, this.st_ino) => {
+                Some(path)
+            }
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        })
     }
 }
 

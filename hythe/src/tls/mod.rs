@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring::{Ticketer, default_provider};
+use rustls::server::NoServerSessionStorage;
 
 pub use channel::{Channel, HANDSHAKE};
 pub use identity::Identity;
@@ -53,6 +54,10 @@ impl Acceptor {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(identity.clone()));
         config.alpn_protocols = vec![protocol.into()];
+        // Nothing is kept here for a session to be resumed: nobody can crowd out
+        // the sessions of others, and all who resume show a ticket, by which it
+        // is known whose session it is.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         Self {
             config: Arc::new(config),
         }
@@ -66,8 +71,6 @@ impl Acceptor {
     /// Where there is no randomness to be had.
     pub fn apart(&self) -> io::Result<Self> {
         let mut config = (*self.config).clone();
-        // Nothing is kept here for a session to be resumed, so that nobody can
-        // crowd out the sessions of others.
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
         Ok(Self {
             config: Arc::new(config),

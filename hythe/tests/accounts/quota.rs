@@ -85,7 +85,7 @@ fn a_quota_is_kept_to_the_byte() {
     assert!(market.store("bob", "a", 60));
     assert_eq!(market.books.room("bob").unwrap(), Some(40));
     assert_eq!(market.books.room("ann").unwrap(), None);
-    assert_eq!(market.books.room("nobody").unwrap(), None);
+    assert_eq!(market.books.room("nobody").unwrap(), Some(0), "gone");
     assert!(!market.store("bob", "b", 41));
     assert!(market.store("bob", "b", 40));
     assert!(!market.store("bob", "c", 1));

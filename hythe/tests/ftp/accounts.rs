@@ -1,6 +1,7 @@
 //! Accounts over FTP: registering, passwords, quotas.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use hythe::accounts::{Accounts, Books, Gate};
 use hythe::serve::ftp::{Ftp, FtpConfig};
 use hythe::share::{Access, RelPath, Rules, Share, Visitor};
 
-use super::common::content;
+use super::common::{content, eventually};
 use super::{Client, Running};
 
 fn accounts(folder: &Path) -> Accounts {
@@ -152,4 +153,104 @@ fn a_quota_holds_for_every_way_in() {
     );
     client.command("DELE a", 250);
     client.store("STOR c", &bytes[..400_000], 226);
+}
+
+/// What was done to an account holds for the sessions it has already.
+#[test]
+fn sessions_end_with_the_account_they_began_with() {
+    let (root, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let accounts = accounts(kept.path());
+    let by = Visitor::LOCAL;
+    let home = RelPath::root;
+    fs::write(root.path().join("file"), b"here").unwrap();
+    let server = serve(root.path(), &accounts, Access::None);
+    type Change<'a> = &'a dyn Fn(&str);
+    let changes: [(&str, Change<'_>); 4] = [
+        ("removed", &|name| accounts.remove(name, &by).unwrap()),
+        ("demoted", &|name| {
+            accounts.set_role(name, Access::Read, &by).unwrap()
+        }),
+        ("changed", &|name| {
+            accounts.set_password(name, b"another one", &by).unwrap()
+        }),
+        ("replaced", &|name| {
+            accounts.remove(name, &by).unwrap();
+            let role = Access::Write;
+            accounts
+                .add(name.as_bytes(), b"password", role, home(), None, &by)
+                .unwrap();
+        }),
+    ];
+    for (name, change) in changes {
+        let role = Access::Write;
+        accounts
+            .add(name.as_bytes(), b"password", role, home(), None, &by)
+            .unwrap();
+        let mut client = server.connect();
+        log_in(&mut client, name, "password", 230);
+        client.command("SIZE file", 213);
+        change(name);
+        client.command("NOOP", 200);
+        client.command("DELE file", 421);
+        client.expect_end();
+    }
+    assert!(root.path().join("file").exists());
+}
+
+/// Nobody gets room by moving what is under way.
+#[test]
+fn what_is_renamed_while_it_comes_counts_where_it_is() {
+    const QUOTA: u64 = 1_000_000;
+    let (root, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let accounts = accounts(kept.path());
+    let by = Visitor::LOCAL;
+    let role = Access::Write;
+    accounts
+        .add(
+            b"anna",
+            b"password",
+            role,
+            RelPath::root(),
+            Some(QUOTA),
+            &by,
+        )
+        .unwrap();
+    let server = serve(root.path(), &accounts, Access::None);
+    let mut client = server.connect();
+    log_in(&mut client, "anna", "password", 230);
+    let mut beside = server.connect();
+    log_in(&mut beside, "anna", "password", 230);
+    let bytes = content(400_000);
+
+    beside.command("MKD folder", 257);
+    for (from, renamed, to) in [("one", "one", "two"), ("folder/three", "folder", "moved")] {
+        let mut data = client.begin(format!("STOR {from}"));
+        data.write_all(&bytes[..200_000]).unwrap();
+        eventually("the file", || root.path().join(from).exists());
+        beside.command(format!("RNFR {renamed}"), 350);
+        beside.command(format!("RNTO {to}"), 250);
+        data.write_all(&bytes[200_000..]).unwrap();
+        drop(data);
+        client.expect(226);
+    }
+    assert_eq!(
+        fs::metadata(root.path().join("two")).unwrap().len(),
+        400_000
+    );
+    assert_eq!(accounts.usage("anna").unwrap(), 800_000);
+
+    // What takes its name meanwhile is another file, and stays.
+    let mut data = client.begin("STOR four");
+    data.write_all(&bytes[..100]).unwrap();
+    eventually("the file", || root.path().join("four").exists());
+    fs::rename(root.path().join("four"), root.path().join("gone")).unwrap();
+    fs::write(root.path().join("four"), b"somebody else's").unwrap();
+    data.write_all(&bytes).ok();
+    drop(data);
+    client.expect(552);
+    assert_eq!(
+        fs::read(root.path().join("four")).unwrap(),
+        b"somebody else's"
+    );
+    assert!(accounts.usage("anna").unwrap() <= QUOTA);
 }

@@ -11,7 +11,7 @@ use hythe::accounts::Gate;
 use hythe::serve::ftp::{Ftp, FtpConfig};
 use hythe::share::{Access, Share};
 use hythe::tls::{Acceptor, Identity, SelfSigned};
-use rustls::client::Resumption;
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -372,6 +372,10 @@ fn the_session_of_the_control_connection_may_be_required() {
         ..FtpConfig::default()
     };
     let server = place.explicit(config);
+    // Where there is no session there is no proof.
+    let mut plain = server.log_in();
+    plain.epsv();
+    plain.command("RETR file", 521);
     for versions in [&[&rustls::version::TLS13], &[&rustls::version::TLS12]] {
         let mut trust = {
             let pem = place.kept.path().join("self-signed.pem");
@@ -414,6 +418,12 @@ fn the_session_of_the_control_connection_may_be_required() {
         // and that of another control connection is another.
         let mut others = trust.clone();
         others.resumption = Resumption::in_memory_sessions(8);
+        let mut other = upgraded(&server, &others);
+        other.begin_private();
+        refused(&mut client, &others);
+        // So it is where the server would have to remember it.
+        others.resumption =
+            Resumption::in_memory_sessions(8).tls12_resumption(Tls12Resumption::SessionIdOnly);
         let mut other = upgraded(&server, &others);
         other.begin_private();
         refused(&mut client, &others);

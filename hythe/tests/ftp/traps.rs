@@ -221,6 +221,20 @@ fn a_browser_is_not_listened_to() {
         client.send(request);
         client.expect_end();
     }
+    // One whose request line is too long to be looked at as a whole.
+    for length in [8187, 8188, 9000, 1_000_000] {
+        let mut client = server.connect();
+        let line = format!("POST /{} HTTP/1.1\r\n", "a".repeat(length));
+        client.send(line + "Host: x\r\n\r\nUSER anonymous\r\nPASS x\r\nNOOP\r\n");
+        let mut rest = Vec::new();
+        // What it has not read may end the connection with a reset.
+        client.0.read_to_end(&mut rest).ok();
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(
+            rest.is_empty() || rest == "421 This is not HTTP.\r\n",
+            "{rest}"
+        );
+    }
 }
 
 #[test]

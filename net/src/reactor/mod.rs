@@ -47,7 +47,7 @@ mod task;
 mod time;
 
 pub use buffer::{BUFFER, Lease, lease};
-pub use task::{Remote, spawn, stopping, unblock, yield_now};
+pub use task::{Remote, hand_over, spawn, stopping, unblock, yield_now};
 pub use time::{Sleep, now, sleep, timeout};
 
 pub(crate) use source::{Moved, Registration};

@@ -221,6 +221,11 @@ pub async fn unblock<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     result
 }
 
+/// Has the pool run what would block, and for which nobody waits.
+pub fn hand_over(work: impl FnOnce() + Send + 'static) {
+    blocking::unblock(work).detach();
+}
+
 impl Inner {
     /// Drops every task, those included that others start as they are
     /// dropped.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::Error;
+use super::{Command, Error};
 
 /// The longest command line in bytes, line end excluded: twice Linux's `PATH_MAX`, so that the
 /// longest path there is fits, with room for a verb and options.
@@ -59,7 +59,8 @@ impl Lines {
     ///
     /// # Errors
     /// 500 for a line longer than [`MAX_LINE`], once; the next call goes on after that line. 421
-    /// for more than [`MAX_TELNET`] Telnet commands, after which the connection should be closed.
+    /// for one that is a browser's, and for more than [`MAX_TELNET`] Telnet commands, after which
+    /// the connection should be closed.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<&[u8]>, Error> {
         if core::mem::take(&mut self.given) {
             self.line.clear();
@@ -81,9 +82,15 @@ impl Lines {
                 continue;
             }
             if self.line.len() > MAX_LINE || (self.line.len() == MAX_LINE && byte != b'\r') {
+                // A browser that was tricked into talking to us (ALPACA): a web page chooses how
+                // long this line is, and what the commands after it are.
+                let browser = Command::parse(&self.line) == Ok(Command::Http);
                 self.line.clear();
                 self.discarding = true;
-                return Err(Error::new(500, "Line too long."));
+                return Err(match browser {
+                    true => Error::new(421, "This is not HTTP."),
+                    false => Error::new(500, "Line too long."),
+                });
             }
             self.line.push(byte);
         }

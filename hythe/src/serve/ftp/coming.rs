@@ -19,6 +19,7 @@ const LOGIN_ATTEMPTS: u8 = 3;
 
 const ALREADY: Error = refusal(503, "You have logged in already.");
 const UNUSABLE: Error = refusal(451, "Accounts cannot be used now; try again later.");
+const CHANGED: Error = refusal(421, "Your account has changed; log in again.");
 const NO_ACCOUNT: Error = refusal(550, "That is for those who have an account.");
 
 impl Session<'_> {
@@ -41,8 +42,12 @@ impl Session<'_> {
         };
         let ftp = self.ftp;
         let refused = match ftp.log_in(&user, password, self.control.peer()).await {
-            Ok(view) => {
-                self.login = Login::In { user, view };
+            Ok((view, standing)) => {
+                self.login = Login::In {
+                    user,
+                    view,
+                    standing,
+                };
                 self.folder = RelPath::root();
                 return self.say(230, "Welcome.");
             }
@@ -53,6 +58,32 @@ impl Session<'_> {
             return Err(refusal(421, "Too many failed logins."));
         }
         Err(refused)
+    }
+
+    /// Whether the account that logged in is still what it was: somebody may have
+    /// removed it, or given it another role, home or password.
+    pub(super) async fn still_welcome(&self) -> Result<(), Error> {
+        let Login::In {
+            view,
+            standing: Some(standing),
+            ..
+        } = &self.login
+        else {
+            return Ok(());
+        };
+        let Some(account) = view.visitor().account.clone() else {
+            return Ok(());
+        };
+        let gate = self.ftp.gate.clone();
+        let now = unblock(move || gate.accounts()?.standing(&account).transpose());
+        match now.await {
+            Some(Ok(now)) if now == *standing => Ok(()),
+            Some(Ok(_)) | None => Err(CHANGED),
+            Some(Err(error)) => {
+                tracing::error!(%error, "cannot use the accounts");
+                Err(UNUSABLE)
+            }
+        }
     }
 
     /// One share answers to every name (RFC 7151).
@@ -124,10 +155,16 @@ impl Session<'_> {
         let peer = self.control.peer().clone();
         let changed = unblock(move || {
             let accounts = gate.accounts().ok_or(Refused::Unknown)?;
-            accounts.change_password(&account, &old, &new, &peer, PROTOCOL)
+            accounts.change_password(&account, &old, &new, &peer, PROTOCOL)?;
+            Ok(accounts.standing(&account)?)
         });
         match changed.await {
-            Ok(()) => self.say(200, "The password is changed."),
+            Ok(now) => {
+                if let Login::In { standing, .. } = &mut self.login {
+                    *standing = now;
+                }
+                self.say(200, "The password is changed.")
+            }
             Err(refused) => self.refused(&refused),
         }
     }

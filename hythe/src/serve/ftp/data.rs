@@ -1,9 +1,11 @@
 //! Data connections: how they come about, and with whom.
 
+use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hythe_net::option::ReuseAddr;
@@ -92,6 +94,8 @@ pub(super) struct Protected {
     /// Whether the control connection's session must be resumed, which proves
     /// that it is the same client.
     pub(super) must_resume: bool,
+    /// How many data connections of this session wait for the client's end.
+    pub(super) closing: Rc<Cell<usize>>,
 }
 
 /// An IPv4 client of a dual-stack listener has IPv4 addresses.

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_lite::future::or;
@@ -23,8 +24,6 @@ const STRIDE: usize = 4 * 1024 * 1024;
 /// busy, for the price of a line.
 const AT_ONCE: usize = 4;
 
-static AT_WORK: AtomicUsize = AtomicUsize::new(0);
-
 const BUSY: Error = refusal(450, "Too many checksums are being made; try again.");
 
 /// A checksum that was asked for.
@@ -34,25 +33,25 @@ pub(super) struct Digest {
     by_hash: bool,
     opened: Opened,
     target: Box<[u8]>,
-    _turn: Turn,
+    turn: Turn,
 }
 
-/// One of those that are at work.
-struct Turn;
+/// One of those of a server that are at work, who are counted.
+struct Turn(Arc<AtomicUsize>);
 
 impl Turn {
-    fn take() -> Option<Self> {
+    fn take(at_work: &Arc<AtomicUsize>) -> Option<Self> {
         let next = |count| (count < AT_ONCE).then_some(count + 1);
-        AT_WORK
+        at_work
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
             .ok()?;
-        Some(Self)
+        Some(Self(Arc::clone(at_work)))
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        AT_WORK.fetch_sub(1, Ordering::AcqRel);
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -80,7 +79,7 @@ impl Session<'_> {
             by_hash,
             opened,
             target: target.into(),
-            _turn: Turn::take().ok_or(BUSY)?,
+            turn: Turn::take(&self.ftp.digests).ok_or(BUSY)?,
         }))
     }
 
@@ -95,11 +94,11 @@ impl Session<'_> {
             by_hash,
             opened,
             target,
-            _turn,
+            turn,
         } = digest;
         let flow = Flow::default();
         let size = opened.meta.size;
-        let making = async { Ok(make(opened.file, algorithm(hash), &flow).await) };
+        let making = async { Ok(make(opened.file, algorithm(hash), turn, &flow).await) };
         let made = or(making, async { self.attend(&flow).await.map(Err) }).await?;
         self.control.stream().progressed();
         let verb = if by_hash { "HASH" } else { hash.verb() };
@@ -135,16 +134,23 @@ fn algorithm(hash: Hash) -> Algorithm {
 }
 
 /// Reads all of a file: its checksum in hexadecimal.
-async fn make(mut file: File, algorithm: Algorithm, flow: &Flow) -> Result<String, Error> {
+/// The turn goes where the work is done: work whose client has left is still
+/// work.
+async fn make(
+    mut file: File,
+    algorithm: Algorithm,
+    mut turn: Turn,
+    flow: &Flow,
+) -> Result<String, Error> {
     let mut hasher = Hasher::new(algorithm);
     let mut buffer = Vec::new();
     loop {
         let read;
-        (file, hasher, buffer, read) = unblock(move || {
+        (file, hasher, buffer, turn, read) = unblock(move || {
             buffer.clear();
             let read = (&mut file).take(STRIDE as u64).read_to_end(&mut buffer);
             hasher.update(&buffer);
-            (file, hasher, buffer, read)
+            (file, hasher, buffer, turn, read)
         })
         .await;
         match read {
@@ -153,6 +159,7 @@ async fn make(mut file: File, algorithm: Algorithm, flow: &Flow) -> Result<Strin
             Err(_) => return Err(refusal(451, "The disk reports an error.")),
         }
     }
+    drop(turn);
     let mut text = String::new();
     for byte in hasher.finish() {
         // Writing into memory does not fail.

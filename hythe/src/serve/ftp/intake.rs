@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 use hythe_net::Sink;
+use hythe_net::reactor::hand_over;
 use hythe_wire::ftp::Type;
 
 use super::ascii::Unconverted;
@@ -66,7 +67,7 @@ impl Intake {
             writing: None,
             failed: None,
             last: 0,
-            _alive: alive,
+            alive: Some(alive),
         }
     }
 }
@@ -82,8 +83,8 @@ pub(super) struct Filling {
     converted: Option<Unconverted>,
     /// How much came at once the last time.
     last: usize,
-    /// Dropped after `writing`, as fields are in their order.
-    _alive: Sender<()>,
+    /// Dropped after `writing`.
+    alive: Option<Sender<()>>,
 }
 
 impl Filling {
@@ -93,6 +94,12 @@ impl Filling {
     /// # Errors
     /// The disk's, the quota's: of `failed`, or of the end.
     pub(super) fn end(mut self, whole: bool) -> io::Result<()> {
+        let result = self.conclude(whole);
+        drop(self.writing.take());
+        result
+    }
+
+    fn conclude(&mut self, whole: bool) -> io::Result<()> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -122,6 +129,20 @@ impl Filling {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.open()?.write(bytes)
+    }
+}
+
+/// A file that is left as it is gets into the books, which blocks; and whoever
+/// drops this may be the event loop.
+impl Drop for Filling {
+    fn drop(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            let alive = self.alive.take();
+            hand_over(move || {
+                drop(writing);
+                drop(alive);
+            });
+        }
     }
 }
 

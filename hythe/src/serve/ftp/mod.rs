@@ -64,6 +64,8 @@ use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use hythe_net::reactor::unblock;
@@ -72,7 +74,7 @@ use hythe_net::{Addr, Connection, Failure, Handler, Patience};
 use hythe_wire::ftp::Error;
 
 use super::log;
-use crate::accounts::{Denied, Gate};
+use crate::accounts::{Denied, Gate, Standing};
 use crate::share::{Access, View};
 use crate::tls::Acceptor;
 use session::refusal;
@@ -103,9 +105,9 @@ pub struct FtpConfig {
     pub passive_address: Option<Ipv4Addr>,
     /// Whether nobody may log in, and no data be moved, in the clear.
     pub tls_required: bool,
-    /// Whether a data connection under TLS must resume the session of its
-    /// control connection, which proves that it is the same client. Some clients
-    /// can't.
+    /// Whether a data connection must resume the TLS session of its control
+    /// connection, which proves that it is the same client; then no data is moved
+    /// in the clear either. Some clients can't.
     pub tls_session_required: bool,
 }
 
@@ -122,6 +124,13 @@ impl Default for FtpConfig {
     }
 }
 
+impl FtpConfig {
+    /// Whether no data may be moved in the clear.
+    fn private_data(&self) -> bool {
+        self.tls_required || self.tls_session_required
+    }
+}
+
 /// Serves a share over FTP.
 #[derive(Clone, Debug)]
 pub struct Ftp {
@@ -130,6 +139,8 @@ pub struct Ftp {
     tls: Option<Acceptor>,
     /// Whether TLS begins with the connection.
     implicit: bool,
+    /// How many checksums are being made.
+    digests: Arc<AtomicUsize>,
 }
 
 impl Ftp {
@@ -141,6 +152,7 @@ impl Ftp {
             config,
             tls: None,
             implicit: false,
+            digests: Arc::default(),
         }
     }
 
@@ -164,12 +176,17 @@ impl Ftp {
 
     /// What this user may see: the one place where names and passwords are
     /// looked at.
-    async fn log_in(&self, user: &[u8], password: &[u8], peer: &Addr) -> Result<View, Error> {
+    async fn log_in(
+        &self,
+        user: &[u8],
+        password: &[u8],
+        peer: &Addr,
+    ) -> Result<(View, Option<Standing>), Error> {
         if user.eq_ignore_ascii_case(b"anonymous") || user.eq_ignore_ascii_case(b"ftp") {
             let view = self.gate.stranger(PROTOCOL, peer);
             return match view.access() {
                 Access::None => Err(refusal(530, "Nothing here is for anonymous visitors.")),
-                _ => Ok(view),
+                _ => Ok((view, None)),
             };
         }
         let (gate, peer) = (self.gate.clone(), peer.clone());
@@ -179,7 +196,12 @@ impl Ftp {
 }
 
 /// Signs in and opens the account's home, which blocks.
-fn let_in(gate: &Gate, user: &[u8], password: &[u8], peer: &Addr) -> Result<View, Error> {
+fn let_in(
+    gate: &Gate,
+    user: &[u8],
+    password: &[u8],
+    peer: &Addr,
+) -> Result<(View, Option<Standing>), Error> {
     let accounts = gate.accounts().ok_or(INCORRECT)?;
     let account =
         accounts
@@ -188,10 +210,14 @@ fn let_in(gate: &Gate, user: &[u8], password: &[u8], peer: &Addr) -> Result<View
                 Denied::Wrong => INCORRECT,
                 denied => busy(&denied),
             })?;
-    gate.view(&account, PROTOCOL, peer).map_err(|error| {
+    let standing = accounts
+        .standing(&account.name)
+        .map_err(|error| busy(&Denied::Broken(error)))?;
+    let view = gate.view(&account, PROTOCOL, peer).map_err(|error| {
         tracing::error!(account = &*account.name, home = %account.home, %error, "cannot open a home");
         refusal(530, "Your home folder cannot be opened; ask the operator.")
-    })
+    })?;
+    Ok((view, standing))
 }
 
 /// What a client is told that can't be let in now, whoever it is.

@@ -6,6 +6,7 @@
 //! ```
 
 use std::io;
+use std::rc::Rc;
 
 use hythe_wire::ftp::{Error, Protection};
 
@@ -78,7 +79,7 @@ impl Session<'_> {
             return Err(refusal(503, "PBSZ 0 comes first."));
         }
         match protection {
-            Protection::Clear if self.ftp.config.tls_required => {
+            Protection::Clear if self.ftp.config.private_data() => {
                 Err(refusal(534, "Data connections are for TLS only: PROT P."))
             }
             Protection::Clear => {
@@ -117,7 +118,7 @@ impl Session<'_> {
 
     /// Whether a data connection may be opened as it is to be protected now.
     pub(super) fn well_protected(&self) -> Result<(), Error> {
-        if self.ftp.config.tls_required && self.protection == Protection::Clear {
+        if self.ftp.config.private_data() && self.protection == Protection::Clear {
             return Err(PRIVATE_ONLY);
         }
         Ok(())
@@ -131,6 +132,7 @@ impl Session<'_> {
             Protection::Private => Some(Protected {
                 acceptor: self.tls.clone()?,
                 must_resume: config.tls_session_required,
+                closing: Rc::clone(&self.closing),
             }),
         };
         Some(Terms {

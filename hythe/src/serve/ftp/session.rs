@@ -1,6 +1,8 @@
 //! A session: its state, and the table of commands.
 
+use std::cell::Cell;
 use std::io;
+use std::rc::Rc;
 
 use hythe_net::Connection;
 use hythe_wire::ftp::{Command, Error, Facts, Hash, Protection, Site, Type};
@@ -11,6 +13,7 @@ use super::data::{Data, Ends};
 use super::digest::Digest;
 use super::secure::Pbsz;
 use super::transfer::Transfer;
+use crate::accounts::Standing;
 use crate::share::{RelPath, View};
 use crate::tls::Acceptor;
 
@@ -45,7 +48,12 @@ pub(super) enum Next {
 pub(super) enum Login {
     Greeted,
     Named(Box<[u8]>),
-    In { user: Box<[u8]>, view: View },
+    In {
+        user: Box<[u8]>,
+        view: View,
+        /// What the account was, if it is one.
+        standing: Option<Standing>,
+    },
 }
 
 pub(super) struct Session<'a> {
@@ -65,6 +73,8 @@ pub(super) struct Session<'a> {
     pub(super) renaming: Option<RelPath>,
     pub(super) hash: Hash,
     pub(super) data: Data,
+    /// How many of its data connections wait for the client's end.
+    pub(super) closing: Rc<Cell<usize>>,
     pub(super) only_epsv: bool,
     /// By which the TLS session of this connection is known again on a data
     /// connection; without TLS there is none.
@@ -105,6 +115,7 @@ impl<'a> Session<'a> {
             renaming: None,
             hash: Hash::Sha256,
             data: Data::Unknown,
+            closing: Rc::default(),
             only_epsv: false,
             tls: None,
             pbsz: Pbsz::Unknown,
@@ -157,13 +168,15 @@ impl<'a> Session<'a> {
 
     async fn answer(&mut self, line: Line) -> Next {
         let command = parse(&line);
-        let result = if self.is_early(&line, &command) {
-            Err(NOT_LOGGED_IN)
-        } else {
-            match command {
-                Ok(command) => self.obey(command).await,
+        let for_all = is_for_all(&line, &command);
+        let result = match command {
+            _ if !for_all && !matches!(self.login, Login::In { .. }) => Err(NOT_LOGGED_IN),
+            Ok(command) if for_all => self.obey(command).await,
+            Ok(command) => match self.still_welcome().await {
+                Ok(()) => self.obey(command).await,
                 Err(error) => Err(error),
-            }
+            },
+            Err(error) => Err(error),
         };
         result.unwrap_or_else(|error| {
             self.control.reply(error.code, error.text);
@@ -174,23 +187,6 @@ impl<'a> Session<'a> {
                 Next::Go
             }
         })
-    }
-
-    /// Whether a command is for those who have logged in, and nobody has. What is
-    /// wrong with its argument is then no matter.
-    fn is_early(&self, line: &Line, command: &Result<Command<'_>, Error>) -> bool {
-        let verb = line.as_deref().unwrap_or_default();
-        let verb = verb.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let for_all = match command {
-            Ok(Command::Stat(Some(_))) => false,
-            Ok(Command::Site(Site::Chmod(..) | Site::Passwd(..) | Site::Quota)) => false,
-            Ok(Command::Http) => true,
-            Err(error) if !matches!(error.code, 501 | 504 | 522) => true,
-            Ok(_) | Err(_) => FOR_ALL
-                .iter()
-                .any(|known| verb.eq_ignore_ascii_case(known.as_bytes())),
-        };
-        !for_all && !matches!(self.login, Login::In { .. })
     }
 
     /// The table.
@@ -275,5 +271,21 @@ impl<'a> Session<'a> {
             Login::In { view, .. } => Ok(view),
             _ => Err(NOT_LOGGED_IN),
         }
+    }
+}
+
+/// Whether a command is for those who have not logged in as well. One that is
+/// not is refused them whatever is wrong with its argument.
+fn is_for_all(line: &Line, command: &Result<Command<'_>, Error>) -> bool {
+    let verb = line.as_deref().unwrap_or_default();
+    let verb = verb.split(|byte| *byte == b' ').next().unwrap_or_default();
+    match command {
+        Ok(Command::Stat(Some(_))) => false,
+        Ok(Command::Site(Site::Chmod(..) | Site::Passwd(..) | Site::Quota)) => false,
+        Ok(Command::Http) => true,
+        Err(error) if !matches!(error.code, 501 | 504 | 522) => true,
+        Ok(_) | Err(_) => FOR_ALL
+            .iter()
+            .any(|known| verb.eq_ignore_ascii_case(known.as_bytes())),
     }
 }

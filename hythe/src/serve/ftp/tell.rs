@@ -119,7 +119,7 @@ impl Session<'_> {
     /// has come.
     pub(super) fn status(&mut self, moved: Option<u64>) -> Result<Next, Error> {
         let user = match &self.login {
-            Login::In { user, view } => {
+            Login::In { user, view, .. } => {
                 let role = format!(" ({})", view.access());
                 [b"Logged in as ", &**user, role.as_bytes()].concat()
             }

@@ -6,6 +6,7 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -26,6 +27,10 @@ use crate::tls::Channel;
 
 /// Less than this is in flight before the client could say anything about it.
 const SMALL: u64 = 64 * 1024;
+
+/// How many data connections of a session may wait for the client's end while it
+/// goes on: those of a client in a hurry. One that never closes any waits.
+const CLOSING: usize = 8;
 
 const NO_CONNECTION: Error = refusal(425, "Cannot open the data connection.");
 pub(super) const ABORTED: Error = refusal(426, "Transfer aborted.");
@@ -211,6 +216,8 @@ async fn send(
     content: Content,
     flow: &Flow,
 ) -> Result<(), Error> {
+    let protected = terms.as_ref().and_then(|terms| terms.tls.as_ref());
+    let closing = protected.map(|tls| Rc::clone(&tls.closing));
     let channel = open(terms, data).await?;
     if content.is_small() && !channel.is_encrypted() {
         // It goes out in one packet with the end of the connection.
@@ -220,11 +227,19 @@ async fn send(
         .send(&channel, flow)
         .await
         .map_err(|error| ended(&error))?;
-    if channel.is_encrypted() {
+    if let Some(closing) = closing {
         channel.finish().await.map_err(|error| ended(&error))?;
         // What the client says at its end must not reset the connection before
         // it has read all of ours; and it may wait for the reply before that.
-        reactor::spawn(async move { channel.close().await });
+        if closing.get() < CLOSING {
+            closing.set(closing.get() + 1);
+            reactor::spawn(async move {
+                channel.close().await;
+                closing.set(closing.get() - 1);
+            });
+        } else {
+            channel.close().await;
+        }
     }
     Ok(())
 }
