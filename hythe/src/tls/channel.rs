@@ -107,6 +107,11 @@ impl Channel {
 
     // --- What a stream has, too ---
 
+    /// Whether there are bytes to read at this very moment, encrypted or not.
+    pub fn has_input(&self) -> bool {
+        self.stream.has_input()
+    }
+
     /// The socket underneath, for its options and names.
     pub fn socket(&self) -> &Socket {
         self.stream.socket()

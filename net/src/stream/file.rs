@@ -24,7 +24,7 @@ use super::Stream;
 use super::stride::{STRIDE, ready_within_pause};
 use crate::mux::Interest;
 use crate::option::Cork;
-use crate::reactor::{Moved, unblock};
+use crate::reactor::{BUFFER, Moved, lease, unblock};
 use crate::{More, Socket};
 
 impl Stream {
@@ -69,6 +69,11 @@ impl Stream {
     ) -> io::Result<()> {
         let mut home = Home::Unknown;
         let mut offset = range.start;
+        if range.end.saturating_sub(offset) <= BUFFER as u64 {
+            let sent = self.send_little(file, &range).await?;
+            count(sent);
+            offset += sent;
+        }
         while offset < range.end {
             let end = range.end.min(offset + WINDOW);
             if !home.has_at_hand(file, offset..end) {
@@ -101,6 +106,29 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Sends of a small range what can be read without waiting for a disk, and
+    /// the socket takes at once: of so little, a copy costs less than
+    /// `sendfile(2)`.
+    async fn send_little(&self, file: &File, range: &Range<u64>) -> io::Result<u64> {
+        let sent = poll_fn(|context| {
+            self.poll_io(context, Interest::WRITE, || {
+                let mut buffer = lease();
+                let length = (range.end - range.start) as usize;
+                let into = &mut [IoSliceMut::new(&mut buffer[..length])];
+                let read = preadv2(file, into, range.start, ReadWriteFlags::NOWAIT);
+                match read {
+                    Ok(read) if read > 0 => Ok(Moved {
+                        bytes: self.socket.send(&buffer[..read], More::No)?,
+                        asked: read,
+                    }),
+                    // Why, the usual way will tell.
+                    Ok(_) | Err(_) => Ok(Moved { bytes: 0, asked: 0 }),
+                }
+            })
+        });
+        Ok(sent.await? as u64)
     }
 
     async fn send_window(&self, file: &File, offset: &mut u64, end: u64) -> io::Result<Pace> {

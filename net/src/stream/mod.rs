@@ -120,8 +120,12 @@ impl Stream {
         Self::from_nonblocking(socket, Ready::WRITE)
     }
 
-    /// As [`new`](Self::new), for a socket that is non-blocking already.
-    pub(crate) fn from_nonblocking(socket: Socket, ready: Ready) -> io::Result<Self> {
+    /// As [`new`](Self::new), for a socket that is non-blocking already. `ready`
+    /// is what can be assumed of it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_nonblocking(socket: Socket, ready: Ready) -> io::Result<Self> {
         let registration = Registration::new(socket.as_fd(), ready)?;
         let stream = Self {
             registration,
@@ -248,7 +252,7 @@ impl Stream {
     }
 
     /// Whether there are bytes to read at this very moment.
-    fn has_input(&self) -> bool {
+    pub fn has_input(&self) -> bool {
         self.socket.peek(&mut [0]).is_ok_and(|bytes| bytes > 0)
     }
 

@@ -100,7 +100,7 @@ impl Session<'_> {
     }
 
     pub(super) fn quit(&mut self) -> Result<Next, Error> {
-        self.control.reply(221, "Goodbye.");
+        self.control.goodbye();
         Ok(Next::Close)
     }
 

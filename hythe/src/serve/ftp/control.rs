@@ -50,6 +50,7 @@ pub(super) struct Control {
     unended: usize,
     waiting: VecDeque<Line>,
     out: Vec<u8>,
+    quitting: bool,
 }
 
 impl Control {
@@ -64,6 +65,7 @@ impl Control {
             unended: 0,
             waiting: VecDeque::new(),
             out: Vec::new(),
+            quitting: false,
         }
     }
 
@@ -184,11 +186,21 @@ impl Control {
         Ok(())
     }
 
+    /// The reply to QUIT: the client has promised to say no more.
+    pub(super) fn goodbye(&mut self) {
+        self.reply(221, "Goodbye.");
+        self.quitting = true;
+    }
+
     /// Sends what was written, and closes such that it arrives.
     pub(super) async fn close(mut self) -> io::Result<()> {
         // The last reply and the end of the connection fit into one packet.
         self.send(More::Follows).await?;
-        self.connection.stream.close().await;
+        let stream = self.stream();
+        // Nothing can get in the way of a reply then.
+        if !self.quitting || stream.is_encrypted() || stream.has_input() {
+            stream.close().await;
+        }
         Ok(())
     }
 }

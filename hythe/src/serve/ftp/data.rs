@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hythe_net::mux::Ready;
 use hythe_net::option::ReuseAddr;
 use hythe_net::reactor::timeout;
 use hythe_net::{Addr, Connection, Kind, Listener, Patience, Socket, Stream};
@@ -183,7 +184,7 @@ impl Data {
                     let listener = Listener::new(socket)?;
                     timeout(deadline, accept(&listener, ends.peer)).await?
                 }
-                accepted => Stream::new(accepted?),
+                accepted => Stream::from_nonblocking(accepted?, Ready::WRITE),
             },
             Self::Active(address) => {
                 let source = with_port(ends.local, 0).into();
