@@ -76,7 +76,8 @@ pub(super) struct Args {
     ftp_tls: Need,
 
     /// Whether data connections of FTP have to resume the TLS session of their
-    /// control connection: nobody can step in between, and some clients can't
+    /// control connection, and none are in the clear: nobody can step in
+    /// between; some clients can't
     #[arg(
         long,
         env = "HYTHE_FTP_TLS_SESSION",

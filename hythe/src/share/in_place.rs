@@ -82,7 +82,9 @@ impl View {
             }
         };
         let offset = how.offset(before)?;
-        if how == How::Truncate {
+        // Of a file that is empty already it would have ext4 write out at once all
+        // that comes (its `auto_da_alloc`).
+        if how == How::Truncate && before > Some(0) {
             file.set_len(0)?;
         }
         let act = match (before, how) {
