@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod checksum;
 pub mod cli;
+pub mod client;
 mod quantity;
 pub mod serve;
 pub mod share;

@@ -16,9 +16,10 @@ use std::time::{Duration, Instant};
 
 use hythe_net::reactor::{lease, timeout, unblock};
 use hythe_net::{Input, More, Patience, Poured, Sink, Socket, Stream};
-use rustls::{HandshakeKind, ServerConnection};
+use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 
-use super::Acceptor;
+use super::connector::server_name;
+use super::{Acceptor, Connector};
 
 /// How long a handshake may take, whoever is slow: longer than two lost packets
 /// need, and shorter than people wait.
@@ -47,7 +48,7 @@ pub struct Channel {
 
 /// rustls, and what waits between it and the stream.
 struct Layer {
-    tls: ServerConnection,
+    tls: rustls::Connection,
     /// Ciphertext that came while rustls had no room for more.
     backlog: Vec<u8>,
     /// How much of what a session wanted sent was taken so far.
@@ -70,6 +71,21 @@ impl Channel {
     /// (see [`is_plain`](Self::is_plain)); `TimedOut` after [`HANDSHAKE`].
     pub async fn accept(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         let tls = ServerConnection::new(Arc::clone(&acceptor.config)).map_err(broken)?;
+        self.shake_hands(tls.into()).await
+    }
+
+    /// Begins TLS with the peer, a server of this name or address.
+    ///
+    /// # Errors
+    /// `InvalidData` if the two can't agree, or if the certificate is not to be
+    /// trusted; `TimedOut` after [`HANDSHAKE`].
+    pub async fn connect(&mut self, connector: &Connector, host: &str) -> io::Result<()> {
+        let config = Arc::clone(&connector.config);
+        let tls = ClientConnection::new(config, server_name(host)?).map_err(broken)?;
+        self.shake_hands(tls.into()).await
+    }
+
+    async fn shake_hands(&mut self, tls: rustls::Connection) -> io::Result<()> {
         let layer = self.layer.insert(Box::new(RefCell::new(Layer {
             tls,
             backlog: Vec::new(),
@@ -417,7 +433,7 @@ impl fmt::Display for NoTls {
 impl std::error::Error for NoTls {}
 
 async fn shake_hands(stream: &Stream, layer: &RefCell<Layer>) -> io::Result<()> {
-    let mut first = true;
+    let mut first = matches!(layer.borrow().tls, rustls::Connection::Server(_));
     loop {
         let flushed = poll_fn(|context| layer.borrow_mut().poll_flush(stream, context)).await;
         if !layer.borrow().tls.is_handshaking() {

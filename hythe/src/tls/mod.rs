@@ -6,6 +6,7 @@
 //!        Acceptor (one a protocol, its ALPN) ◄─────────────────┘
 //!            │
 //!   Stream ─► Channel::plain ── accept ─► Channel, encrypted
+//!                            └─ connect ──┘  (Connector: whom a client trusts)
 //! ```
 //!
 //! rustls is sans-I/O: it turns bytes into bytes, as our own codecs do, and
@@ -15,6 +16,7 @@
 //! Not here: which protocol wants TLS when.
 
 mod channel;
+mod connector;
 mod identity;
 mod self_signed;
 
@@ -27,6 +29,7 @@ use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::server::NoServerSessionStorage;
 
 pub use channel::{Channel, HANDSHAKE};
+pub use connector::{Connector, Trust};
 pub use identity::Identity;
 pub use self_signed::SelfSigned;
 

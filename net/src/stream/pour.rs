@@ -38,6 +38,20 @@ pub trait Sink: Send + 'static {
     fn take(&mut self, bytes: &[u8]);
 }
 
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn room(&self) -> u64 {
+        (**self).room()
+    }
+
+    fn expected(&self) -> u64 {
+        (**self).expected()
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        (**self).take(bytes);
+    }
+}
+
 /// How pouring ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poured {
