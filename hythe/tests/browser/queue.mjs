@@ -107,7 +107,7 @@ test(async () => {
   await choose(page, "Upload files", join(own, "far away.bin"));
   await eventually("some of it", () => server.arrived() > MIB);
   await line_speed(-1, true);
-  await page.getByText(/no network/).waitFor();
+  await page.locator("p.quiet", { hasText: "no network" }).first().waitFor();
   await line_speed(-1);
   await line(page, "far away.bin").getByText(/^Done/).waitFor();
   assert.equal(await sha256(server.path("far away.bin")), await sha256(join(own, "far away.bin")));
