@@ -16,6 +16,12 @@ pub enum Exit {
     NotFound = 3,
     /// It is there, but not for us.
     NotAllowed = 4,
+    /// Nobody could be reached, or the connection was lost.
+    Connection = 5,
+    /// By Ctrl-C, and the same command run again continues.
+    PartKept = 6,
+    /// What came is not what it should be.
+    Mismatch = 7,
     /// By Ctrl-C.
     Interrupted = 130,
 }
@@ -44,6 +50,14 @@ impl Failure {
     /// A failure with its text.
     pub fn new(exit: Exit, text: impl Into<String>) -> Self {
         Self::Told(exit, text.into())
+    }
+
+    /// The status to exit with.
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            Self::Told(exit, _) => *exit,
+            Self::Parser(_) => Exit::Usage,
+        }
     }
 
     /// Tells the user, and gives the status to exit with.

@@ -5,17 +5,28 @@
 //! (see `config.rs`), else from its default.
 
 mod announce;
+mod change;
+mod completing;
+mod completions;
 mod config;
 mod failure;
+mod get;
 mod logging;
+mod ls;
 mod people;
+mod progress;
+mod put;
+mod remote;
 mod secret;
 mod serve;
+mod shell;
 mod sockopts;
 mod tls;
 mod user;
+mod words;
 
 use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -42,8 +53,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Args>),
-    Sockopts(sockopts::Args),
+    Get(Box<get::Args>),
+    Put(Box<put::Args>),
+    Ls(ls::Args),
+    Rm(change::Remove),
+    Mkdir(change::MakeFolder),
+    Mv(change::Rename),
+    Shell(Box<shell::Args>),
+    Register(change::Register),
     User(user::Args),
+    Sockopts(sockopts::Args),
+    Completions(completions::Args),
+    Man(completions::Man),
 }
 
 /// Parses and runs a command line; says on standard error what went wrong.
@@ -51,8 +72,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let result = parse(&arguments).and_then(|cli| match cli.command {
         Command::Serve(args) => serve::run(*args),
-        Command::Sockopts(args) => sockopts::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Put(args) => put::run(&args),
+        Command::Ls(args) => ls::run(&args),
+        Command::Rm(args) => change::remove(&args),
+        Command::Mkdir(args) => change::make_folder(&args),
+        Command::Mv(args) => change::rename(&args),
+        Command::Shell(args) => shell::run(&args),
+        Command::Register(args) => change::register(&args),
         Command::User(args) => user::run(args),
+        Command::Sockopts(args) => sockopts::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::man(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +95,22 @@ fn parse(arguments: &[OsString]) -> Result<Cli, Failure> {
     let command = config::apply(Cli::command(), arguments)?;
     let mut matches = command.try_get_matches_from(arguments)?;
     Ok(Cli::from_arg_matches_mut(&mut matches)?)
+}
+
+/// Writes a result to standard output. A reader who has closed the pipe has seen
+/// enough.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    let mut output = io::stdout().lock();
+    match output
+        .write_all(text.as_ref())
+        .and_then(|()| output.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
+            Exit::of(&error),
+            format!("cannot write the result: {}", failure::cause(&error)),
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

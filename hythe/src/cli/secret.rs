@@ -20,13 +20,6 @@ pub(super) fn new_password(name: &str) -> Result<Vec<u8>, Failure> {
     if let Some(password) = std::env::var_os(VARIABLE) {
         return Ok(password.into_vec());
     }
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
-        _ => Failure::new(
-            Exit::of(&error),
-            format!("cannot read the password: {}", cause(&error)),
-        ),
-    };
     if !io::stdin().is_terminal() {
         return piped().map_err(failed);
     }
@@ -37,6 +30,29 @@ pub(super) fn new_password(name: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(Exit::Other, text));
     }
     Ok(first)
+}
+
+/// A password that there is already, from the person at the terminal.
+pub(super) fn password(question: &str) -> Result<Vec<u8>, Failure> {
+    ask(question).map_err(failed)
+}
+
+/// A password that there is already: from `HYTHE_PASSWORD`, or asked for.
+pub(super) fn existing_password(question: &str) -> Result<Vec<u8>, Failure> {
+    match std::env::var_os(VARIABLE) {
+        Some(password) => Ok(password.into_vec()),
+        None => password(question),
+    }
+}
+
+fn failed(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Failure::new(Exit::Interrupted, "interrupted"),
+        _ => Failure::new(
+            Exit::of(&error),
+            format!("cannot read the password: {}", cause(&error)),
+        ),
+    }
 }
 
 /// All of standard input. Who writes more than a password has made a mistake,

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure, cause};
 use super::people::open;
+use super::print;
 use super::secret::new_password;
 use crate::accounts::{Account, Accounts, AuditLine, Refused};
 use crate::quantity;
@@ -327,7 +328,7 @@ fn list(args: &List) -> Result<(), Failure> {
     });
     let heads = ["NAME", "ROLE", "USED", "QUOTA", "CREATED", "SEEN", "HOME"];
     let heads = heads.map(str::to_owned);
-    print(&table(std::iter::once(heads).chain(cells).collect()))
+    print(table(std::iter::once(heads).chain(cells).collect()))
 }
 
 #[derive(Debug, Serialize)]
@@ -393,26 +394,16 @@ fn log(args: &Log) -> Result<(), Failure> {
         }
         text.push('\n');
     }
-    print(&text)
+    print(text)
 }
 
 fn print_json(rows: &[Row<'_>]) -> Result<(), Failure> {
     let json = serde_json::to_string_pretty(rows)
         .map_err(|error| Failure::new(Exit::Other, format!("cannot write JSON: {error}")))?;
-    print(&format!("{json}\n"))
+    print(format!("{json}\n"))
 }
 
 /// To standard output; a reader who has closed it has seen enough.
-fn print(text: &str) -> Result<(), Failure> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::new(
-            Exit::of(&error),
-            format!("cannot write the list: {}", cause(&error)),
-        )),
-        _ => Ok(()),
-    }
-}
-
 fn day(seconds: i64) -> String {
     let time = Timestamp::from_second(seconds).unwrap_or_default();
     time.strftime("%Y-%m-%d").to_string()

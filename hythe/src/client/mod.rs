@@ -282,3 +282,13 @@ impl Default for Options {
         }
     }
 }
+
+/// Begins a session with the server of a URL, as far as that needs doing before
+/// the first operation.
+///
+/// # Errors
+/// [`Reason::Unreachable`], [`Reason::NotAllowed`].
+pub async fn connect(url: Url, options: Options) -> Result<Box<dyn Remote>> {
+    let _ = (url, options);
+    Err(Error::unsupported("not yet"))
+}

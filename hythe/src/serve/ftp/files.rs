@@ -7,9 +7,10 @@ use hythe_net::reactor::unblock;
 use hythe_wire::ftp::{Error, ListOptions, Type, format_time};
 
 use super::ascii::Ascii;
-use super::listing::{Filter, Folder, Style, is_pattern};
+use super::listing::{Filter, Folder, Style};
 use super::session::{Next, Session, refusal};
 use super::transfer::{Body, Content, Transfer};
+use crate::pattern::is_pattern;
 use crate::share::{By, Listing, Meta, Opened, Order, Pieces, RelPath};
 
 /// How much of a folder STAT tells: its reply shares the connection with all

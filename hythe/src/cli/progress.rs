@@ -1,0 +1,301 @@
+//! What is shown of transfers: bars on a terminal, lines of JSON for scripts,
+//! and elsewhere nothing but what went wrong.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::remote::shown;
+use crate::client::Meter;
+use crate::quantity::size;
+use crate::transfer::{Event, Watch};
+
+/// How often bars move.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often scripts hear of it.
+const REPORT: Duration = Duration::from_secs(1);
+
+/// With its name, a bar fits into 80 columns.
+const BAR: &str =
+    "{prefix:<24!} {bar:16} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12} {eta:>4}";
+const NO_TOTAL: &str = "{prefix:<24!} {spinner} {bytes:>10} {bytes_per_sec:>14}";
+
+/// How transfers are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Bars, if standard error is a terminal.
+    People,
+    /// Lines of JSON on standard output.
+    Json,
+    /// Nothing but what went wrong.
+    Quiet,
+}
+
+/// Shows transfers.
+pub(super) struct Progress {
+    style: Style,
+    bars: Option<MultiProgress>,
+    active: Arc<Mutex<HashMap<String, Active>>>,
+    ticker: Option<Ticker>,
+    /// Whether heads are shown.
+    heads: bool,
+    started: RefCell<HashMap<String, (Instant, u64)>>,
+    moved: Cell<u64>,
+}
+
+struct Active {
+    bar: Option<ProgressBar>,
+    meter: Meter,
+    offset: u64,
+}
+
+impl Progress {
+    pub(super) fn new(style: Style, heads: bool) -> Self {
+        let people = style == Style::People && io::stderr().is_terminal();
+        let bars = people.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let active = Arc::default();
+        let ticker = (people || style == Style::Json)
+            .then(|| Ticker::start(Arc::clone(&active), style))
+            .and_then(Result::ok);
+        Self {
+            style,
+            bars,
+            active,
+            ticker,
+            heads,
+            started: RefCell::default(),
+            moved: Cell::default(),
+        }
+    }
+
+    /// Whether something has begun and not ended.
+    pub(super) fn is_unfinished(&self) -> bool {
+        !self.active().is_empty()
+    }
+
+    /// Says something beside the bars.
+    pub(super) fn say(&self, text: &str) {
+        match &self.bars {
+            Some(bars) => _ = bars.println(text),
+            // `eprintln` panics where standard error is closed.
+            None => _ = writeln!(io::stderr(), "{text}"),
+        }
+    }
+
+    /// Says that one of several failed.
+    pub(super) fn failed(&self, name: &str, text: &str) {
+        self.end(name);
+        if self.style == Style::Json {
+            emit(&json!({"event": "failed", "name": name, "error": text}));
+        }
+        self.say(&format!("hythe: {text}"));
+    }
+
+    /// Takes the bars away.
+    pub(super) fn close(&mut self) {
+        self.ticker = None;
+        if let Some(bars) = &self.bars {
+            bars.clear().ok();
+        }
+    }
+
+    fn active(&self) -> std::sync::MutexGuard<'_, HashMap<String, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, name: &str) {
+        let ended = self.active().remove(name);
+        if let Some(bar) = ended.and_then(|active| active.bar) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn begun(&self, name: &str, total: Option<u64>, offset: u64, meter: &Meter) {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = match total {
+                Some(total) => ProgressBar::new(total).with_style(style(BAR)),
+                None => ProgressBar::no_length().with_style(style(NO_TOTAL)),
+            };
+            let name = shown(name.as_bytes());
+            let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+            let bar = bars.add(bar.with_prefix(name).with_position(offset));
+            bar.reset_eta();
+            bar.reset_elapsed();
+            bar
+        });
+        let offset = offset.saturating_sub(meter.moved());
+        let active = Active {
+            bar,
+            meter: meter.clone(),
+            offset,
+        };
+        self.end(name);
+        self.active().insert(name.to_owned(), active);
+        let begun = (Instant::now(), meter.moved());
+        self.started.borrow_mut().insert(name.to_owned(), begun);
+    }
+
+    fn done(&self, name: &str, bytes: u64) {
+        let moved = self
+            .active()
+            .get(name)
+            .map_or(0, |active| active.meter.moved());
+        self.end(name);
+        self.moved.set(self.moved.get() + moved);
+        if self.bars.is_none() {
+            return;
+        }
+        let begun = self.started.borrow_mut().remove(name);
+        let mut text = format!("{}: {}", shown(name.as_bytes()), size(bytes));
+        if let Some((since, before)) = begun {
+            let seconds = since.elapsed().as_secs_f64();
+            let speed = (moved - before.min(moved)) as f64 / seconds.max(0.001);
+            text.push_str(&format!(" in {}, {}/s", span(seconds), size(speed as u64)));
+        }
+        self.say(&text);
+    }
+}
+
+impl Watch for Progress {
+    fn event(&self, event: Event<'_>) {
+        if self.style == Style::Json
+            && let Some(line) = as_json(&event)
+        {
+            emit(&line);
+        }
+        match event {
+            Event::Begun {
+                name,
+                total,
+                offset,
+                meter,
+            } => {
+                self.begun(name, total, offset, meter);
+                if offset > 0 && self.bars.is_some() {
+                    let name = shown(name.as_bytes());
+                    self.say(&format!("{name}: continued at {}", size(offset)));
+                }
+            }
+            Event::Restarted { name, why } => {
+                self.end(name);
+                let name = shown(name.as_bytes());
+                self.say(&format!("{name}: {why}; starting again"));
+            }
+            Event::Retrying { name, error, wait } => {
+                self.end(name);
+                let (name, wait) = (shown(name.as_bytes()), span(wait.as_secs_f64()));
+                self.say(&format!("{name}: {error}; trying again in {wait}"));
+            }
+            Event::Done { name, bytes } => self.done(name, bytes),
+            Event::Skipped { name } if self.bars.is_some() => {
+                let name = shown(name.as_bytes());
+                self.say(&format!("{name}: is there already, the same"));
+            }
+            Event::Head { head } if self.heads => {
+                // A closed pipe is noticed by what comes next.
+                let mut output = io::stdout().lock();
+                output.write_all(head).and_then(|()| output.flush()).ok();
+            }
+            Event::Skipped { .. } | Event::Head { .. } => {}
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // A template with a mistake in it would be ours, and shows the default bar.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▌ ")
+}
+
+fn as_json(event: &Event<'_>) -> Option<serde_json::Value> {
+    Some(match event {
+        Event::Begun {
+            name,
+            total,
+            offset,
+            ..
+        } => json!({"event": "begun", "name": name, "total": total, "offset": offset}),
+        Event::Restarted { name, why } => {
+            json!({"event": "restarted", "name": name, "why": why})
+        }
+        Event::Retrying { name, error, wait } => json!({
+            "event": "retrying", "name": name, "error": error.text, "seconds": wait.as_secs_f64(),
+        }),
+        Event::Done { name, bytes } => json!({"event": "done", "name": name, "bytes": bytes}),
+        Event::Skipped { name } => json!({"event": "skipped", "name": name}),
+        Event::Head { .. } => return None,
+    })
+}
+
+fn emit(line: &serde_json::Value) {
+    // A reader who has closed the pipe has seen enough.
+    writeln!(io::stdout(), "{line}").ok();
+}
+
+/// `0.4 s`, `12 s`, `3 min 20 s`.
+fn span(seconds: f64) -> String {
+    match seconds {
+        short if short < 10.0 => format!("{short:.1} s"),
+        middle if middle < 120.0 => format!("{middle:.0} s"),
+        long => format!("{} min {} s", long as u64 / 60, long as u64 % 60),
+    }
+}
+
+/// A thread that moves the bars.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(active: Arc<Mutex<HashMap<String, Active>>>, style: Style) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::Builder::new()
+            .name("progress".into())
+            .spawn(move || {
+                let mut reported = Instant::now();
+                while !stopped.load(Ordering::Relaxed) {
+                    thread::park_timeout(TICK);
+                    let report = style == Style::Json && reported.elapsed() >= REPORT;
+                    if report {
+                        reported = Instant::now();
+                    }
+                    let active = active.lock().unwrap_or_else(PoisonError::into_inner);
+                    for (name, active) in active.iter() {
+                        let position = active.offset + active.meter.moved();
+                        if let Some(bar) = &active.bar {
+                            bar.set_position(position);
+                        }
+                        if report {
+                            emit(&json!({"event": "progress", "name": name, "bytes": position}));
+                        }
+                    }
+                }
+            })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It has nothing to tell.
+            thread.join().ok();
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! `hythe shell`: a session with a server, command by command.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_lite::future::or;
+use hythe_net::mux::Epoll;
+use hythe_net::{Reactor, Sink, Stream};
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{CompletionType, Config, Editor};
+
+use super::completing::Completing;
+use super::failure::{Exit, Failure, cause};
+use super::ls::as_table;
+use super::progress::{Progress, Style};
+use super::remote::{Effort, Reach, exit, parse_url, shown, signals};
+use super::secret;
+use super::words::{Word, split};
+use crate::client::{Ask, Entry, Error, Kind, Login, Reason, Remote, RemotePath, Result};
+use crate::pattern::{is_pattern, matches};
+use crate::quantity::size;
+use crate::transfer::{Connections, Existing, Settings, Source, Target, download, is_safe, upload};
+
+/// Talk to a server, command by command
+///
+/// `help` lists the commands. A transfer that was interrupted by Ctrl-C goes on
+/// with the same command. Commands may come from a pipe, too; then the first that
+/// fails is the last.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The server, and a folder there to begin in
+    #[arg(value_name = "URL")]
+    url: String,
+
+    #[command(flatten)]
+    effort: Effort,
+
+    #[command(flatten)]
+    reach: Reach,
+}
+
+/// What `help` says: a command, its arguments, and what it does.
+pub(super) const COMMANDS: [(&str, &str, &str); 22] = [
+    ("ls", "[-l] [FOLDER]", "list a folder"),
+    (
+        "cd",
+        "[FOLDER]",
+        "go to another folder; without one, to the first",
+    ),
+    ("pwd", "", "show where this is"),
+    ("lcd", "[DIR]", "go to another folder on this machine"),
+    ("lpwd", "", "show which folder of this machine files go to"),
+    ("get", "FILE [LOCAL]", "fetch a file"),
+    ("put", "LOCAL [FILE]", "send a file"),
+    ("mget", "PATTERN...", "fetch several: *.txt"),
+    ("mput", "PATTERN...", "send several"),
+    ("rm", "FILE...", "remove files"),
+    ("mkdir", "FOLDER...", "make folders"),
+    ("rmdir", "FOLDER...", "remove empty folders"),
+    ("mv", "FILE NAME", "give a file or folder another name"),
+    ("cat", "FILE", "show a file"),
+    ("stat", "FILE", "show what is known of a file"),
+    ("register", "NAME", "make an account"),
+    ("login", "NAME", "be somebody else"),
+    ("help", "", "list the commands"),
+    ("quit", "", "take leave"),
+    ("exit", "", "the same"),
+    ("bye", "", "the same"),
+    ("?", "", "the same as help"),
+];
+
+pub(super) fn run(args: &Args) -> std::result::Result<(), Failure> {
+    let url = parse_url(&args.url)?;
+    let options = args.reach.options(std::slice::from_ref(&url))?;
+    let settings = args.effort.settings(options.clone());
+    let failed = |error: io::Error| {
+        Failure::new(Exit::Other, format!("cannot wait for the network: {error}"))
+    };
+    let reactor = Reactor::new(Epoll::edge().map_err(failed)?).map_err(failed)?;
+    let folder = url.path.as_folder();
+    let connections = Connections::new(url, options);
+    let shell = Shell {
+        reactor,
+        connections,
+        settings,
+        first: folder.clone(),
+        folder: RefCell::new(folder),
+        signals: signals().map_err(failed)?,
+    };
+    shell.begin()?;
+    let result = if io::stdin().is_terminal() {
+        shell.converse()
+    } else {
+        shell.obey_input()
+    };
+    // Whether the server hears of it makes no difference.
+    shell.reactor.block_on(shell.connections.close()).ok();
+    result
+}
+
+/// A session.
+pub(super) struct Shell {
+    reactor: Reactor,
+    connections: Connections,
+    settings: Settings,
+    /// Where it began.
+    first: RemotePath,
+    /// Where it is.
+    folder: RefCell<RemotePath>,
+    signals: UnixStream,
+}
+
+/// What comes after a command.
+enum Next {
+    Go,
+    End,
+}
+
+impl Shell {
+    /// Finds out whether the server and the folder are there.
+    fn begin(&self) -> std::result::Result<(), Failure> {
+        let listed = self.work(async |remote| remote.list(&self.first).await);
+        listed.map(drop).map_err(|error| {
+            Failure::new(
+                exit(error.reason),
+                format!("{}: {error}", self.connections.url()),
+            )
+        })
+    }
+
+    // --- Where commands come from ---
+
+    fn converse(&self) -> std::result::Result<(), Failure> {
+        let failed = |error: ReadlineError| {
+            Failure::new(
+                Exit::Other,
+                format!("cannot read from the terminal: {error}"),
+            )
+        };
+        let config = Config::builder()
+            .completion_type(CompletionType::List)
+            .build();
+        let mut editor: Editor<Completing<'_>, FileHistory> =
+            Editor::with_config(config).map_err(failed)?;
+        editor.set_helper(Some(Completing::new(self)));
+        let history = self
+            .settings
+            .state
+            .as_ref()
+            .map(|state| state.join("history"));
+        if let Some(history) = &history {
+            // The first time there is none.
+            editor.load_history(history).ok();
+        }
+        loop {
+            let place = self
+                .connections
+                .url()
+                .with_path(self.folder.borrow().clone());
+            match editor.readline(&format!("{}{}> ", place.host, place.path)) {
+                Ok(line) => {
+                    editor.add_history_entry(&line).ok();
+                    match self.obey(&line) {
+                        Ok(Next::Go) => {}
+                        Ok(Next::End) => break,
+                        Err(failure) => _ = writeln!(io::stderr(), "{failure}"),
+                    }
+                }
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => break,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        if let Some(history) = &history {
+            keep_history(&mut editor, history);
+        }
+        Ok(())
+    }
+
+    fn obey_input(&self) -> std::result::Result<(), Failure> {
+        for line in io::stdin().lock().lines() {
+            let line = line.map_err(|error| {
+                Failure::new(Exit::of(&error), format!("cannot read commands: {error}"))
+            })?;
+            if let Next::End = self.obey(&line)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    // --- What they do ---
+
+    fn obey(&self, line: &str) -> std::result::Result<Next, Failure> {
+        if line.trim_start().starts_with('#') {
+            return Ok(Next::Go);
+        }
+        let words =
+            split(line).map_err(|_| Failure::new(Exit::Usage, "a quotation mark is not closed"))?;
+        let Some((verb, rest)) = words.split_first() else {
+            return Ok(Next::Go);
+        };
+        let texts: Vec<&str> = rest.iter().map(|word| word.text.as_str()).collect();
+        let done = match (verb.text.as_str(), texts.as_slice()) {
+            ("quit" | "exit" | "bye", []) => return Ok(Next::End),
+            ("help" | "?", []) => say(&help()),
+            ("pwd", []) => say(&format!("{}\n", self.folder.borrow())),
+            ("lpwd", []) => {
+                local_folder().and_then(|folder| say(&format!("{}\n", folder.display())))
+            }
+            ("lcd", []) => go_home(),
+            ("lcd", [folder]) => go(Path::new(folder)),
+            ("cd", []) => self.cd(self.first.clone()),
+            ("cd", [folder]) => self.cd(self.path(folder).as_folder()),
+            ("ls", []) => self.ls(false, self.folder.borrow().clone()),
+            ("ls", ["-l"]) => self.ls(true, self.folder.borrow().clone()),
+            ("ls", ["-l", path]) => self.ls(true, self.path(path)),
+            ("ls", [path]) => self.ls(false, self.path(path)),
+            ("cat", [path]) => self.cat(&self.path(path)),
+            ("stat", [path]) => self.stat(&self.path(path)),
+            ("get", [path]) => self.get(&self.path(path), None),
+            ("get", [path, local]) => self.get(&self.path(path), Some(Path::new(local))),
+            ("put", [local]) => self.put(Path::new(local), None),
+            ("put", [local, path]) => self.put(Path::new(local), Some(self.path(path))),
+            ("mget", [_, ..]) => self.mget(rest),
+            ("mput", [_, ..]) => self.mput(rest),
+            ("rm", [_, ..]) => self.for_each(&texts, Kind::File),
+            ("rmdir", [_, ..]) => self.for_each(&texts, Kind::Folder),
+            ("mkdir", [_, ..]) => self.mkdir(&texts),
+            ("mv", [from, to]) => self.mv(&self.path(from), to),
+            ("register", [name]) => self.register(name),
+            ("login", [name]) => self.log_in(name),
+            (verb, _) => Err(usage(verb)),
+        };
+        done.map(|()| Next::Go).map_err(|error| {
+            let what = match error.reason {
+                Reason::Unsupported if error.text.starts_with("usage") => String::new(),
+                _ => format!("{}: ", verb.text),
+            };
+            Failure::new(exit(error.reason), format!("{what}{error}"))
+        })
+    }
+
+    /// Where something that was typed is.
+    fn path(&self, typed: &str) -> RemotePath {
+        self.folder.borrow().resolve(typed.as_bytes())
+    }
+
+    /// Runs work to its end, or until Ctrl-C.
+    fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let local = |error: io::Error| Error::local(&error);
+        // What was pressed before this command is not meant for it.
+        while (&self.signals)
+            .read(&mut [0; 64])
+            .is_ok_and(|bytes| bytes > 0)
+        {}
+        let signals = self.signals.try_clone().map_err(local)?;
+        let interrupted = async {
+            let stream = Stream::new(OwnedFd::from(signals).into()).map_err(local)?;
+            stream.set_deadline(None);
+            stream.recv(&mut [0; 64]).await.map_err(local)?;
+            let text = "interrupted; the same command goes on";
+            Err(Error::new(Reason::Interrupted, text))
+        };
+        self.reactor
+            .block_on(or(work, interrupted))
+            .map_err(local)?
+    }
+
+    fn work<T>(&self, work: impl AsyncFnOnce(&mut dyn Remote) -> Result<T>) -> Result<T> {
+        self.wait(self.connections.with(work))
+    }
+
+    fn cd(&self, folder: RemotePath) -> Result<()> {
+        self.list(&folder)?;
+        *self.folder.borrow_mut() = folder;
+        Ok(())
+    }
+
+    /// What is in a folder, by name.
+    pub(super) fn list(&self, folder: &RemotePath) -> Result<Vec<Entry>> {
+        let mut entries = self.work(async |remote| remote.list(folder).await)?;
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    /// Where the session is.
+    pub(super) fn folder(&self) -> RemotePath {
+        self.folder.borrow().clone()
+    }
+
+    fn ls(&self, long: bool, path: RemotePath) -> Result<()> {
+        let entries = match self.list(&path) {
+            Err(error) if error.reason == Reason::NotFound && !path.is_folder() => {
+                vec![self.stat_of(&path)?]
+            }
+            listed => listed?,
+        };
+        if long {
+            return say(&as_table(&entries));
+        }
+        let line = |entry: &Entry| {
+            let slash = if entry.kind == Kind::Folder { "/" } else { "" };
+            format!("{}{slash}\n", shown(&entry.name))
+        };
+        say(&entries.iter().map(line).collect::<String>())
+    }
+
+    fn stat_of(&self, path: &RemotePath) -> Result<Entry> {
+        self.work(async |remote| remote.stat(path).await)
+    }
+
+    fn stat(&self, path: &RemotePath) -> Result<()> {
+        let entry = self.stat_of(path)?;
+        let kind = match entry.kind {
+            Kind::File => "file",
+            Kind::Folder => "folder",
+            Kind::Other => "something else",
+        };
+        let mut text = format!("{path}: a {kind}");
+        if let Some(bytes) = entry.size {
+            text.push_str(&format!(", {} ({bytes} bytes)", size(bytes)));
+        }
+        if let Some(seconds) = entry.modified {
+            text.push_str(&format!(", changed {}", super::ls::minute(seconds)));
+        }
+        if let Some(mode) = entry.mode {
+            text.push_str(&format!(", mode {mode:04o}"));
+        }
+        say(&(text + "\n"))
+    }
+
+    fn cat(&self, path: &RemotePath) -> Result<()> {
+        let failed = Arc::new(Mutex::new(None));
+        let sink = Output(Arc::clone(&failed));
+        self.work(async |remote| {
+            remote.open(path, &Ask::default()).await?;
+            remote.receive(Box::new(sink)).await
+        })?;
+        let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(Ok(()), |error| Err(Error::local(&error)))
+    }
+
+    // --- Transfers ---
+
+    fn get(&self, path: &RemotePath, local: Option<&Path>) -> Result<()> {
+        let name = path
+            .name()
+            .filter(|name| is_safe(name))
+            .ok_or_else(|| Error::new(Reason::Protocol, format!("{path} is no name for a file")))?;
+        let name = PathBuf::from(std::ffi::OsString::from_vec(name));
+        let file = match local {
+            Some(local) if local.is_dir() => local.join(name),
+            Some(local) => local.to_path_buf(),
+            None => name,
+        };
+        let target = Target {
+            file: Some(file),
+            existing: Existing::Replace,
+            checksum: None,
+        };
+        self.transferring(async |progress| {
+            download(&self.connections, path, &target, &self.settings, progress).await
+        })
+    }
+
+    fn put(&self, local: &Path, path: Option<RemotePath>) -> Result<()> {
+        let name = local
+            .file_name()
+            .map(|name| name.as_bytes().to_vec())
+            .unwrap_or_default();
+        let path = match path {
+            Some(path) if path.is_folder() => path.join(&name),
+            Some(path) => path,
+            None => self.folder.borrow().join(&name),
+        };
+        let source = || Source::File(local.to_path_buf());
+        self.transferring(async |progress| {
+            upload(&self.connections, source(), &path, &self.settings, progress).await
+        })
+    }
+
+    fn transferring<T>(&self, work: impl AsyncFnOnce(&Progress) -> Result<T>) -> Result<()> {
+        let mut progress = Progress::new(Style::People, false);
+        let done = self.wait(work(&progress));
+        progress.close();
+        done.map(drop)
+    }
+
+    fn mget(&self, patterns: &[Word]) -> Result<()> {
+        let folder = self.folder();
+        let entries = self.list(&folder)?;
+        for pattern in patterns {
+            let files = entries.iter().filter(|entry| entry.kind == Kind::File);
+            let mut found = files.filter(|entry| fits(pattern, &entry.name)).peekable();
+            if found.peek().is_none() {
+                return Err(nothing(pattern));
+            }
+            for entry in found {
+                self.get(&entry.path, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mput(&self, patterns: &[Word]) -> Result<()> {
+        for pattern in patterns {
+            let typed = Path::new(&pattern.text);
+            let folder = typed
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            let last = Word {
+                text: typed
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+                ..pattern.clone()
+            };
+            let local = |error: io::Error| Error::local(&error);
+            let names = fs::read_dir(folder).map_err(local)?;
+            let names: io::Result<Vec<_>> = names.map(|entry| Ok(entry?.file_name())).collect();
+            let mut names = names.map_err(local)?;
+            names.retain(|name| fits(&last, name.as_bytes()) && folder.join(name).is_file());
+            names.sort();
+            if names.is_empty() {
+                return Err(nothing(pattern));
+            }
+            for name in names {
+                self.put(&folder.join(name), None)?;
+            }
+        }
+        Ok(())
+    }
+
+    // --- Changes ---
+
+    fn for_each(&self, names: &[&str], kind: Kind) -> Result<()> {
+        for name in names {
+            let path = self.path(name);
+            let path = if kind == Kind::Folder {
+                path.as_folder()
+            } else {
+                path
+            };
+            self.work(async |remote| remote.remove(&path, kind).await)
+                .map_err(|error| about(&path, error))?;
+        }
+        Ok(())
+    }
+
+    fn mkdir(&self, names: &[&str]) -> Result<()> {
+        for name in names {
+            let path = self.path(name).as_folder();
+            self.work(async |remote| remote.make_folder(&path).await)
+                .map_err(|error| about(&path, error))?;
+        }
+        Ok(())
+    }
+
+    fn mv(&self, from: &RemotePath, to: &str) -> Result<()> {
+        let mut to = self.path(to);
+        if to.is_folder() {
+            to = to.join(&from.name().unwrap_or_default());
+        }
+        self.work(async |remote| remote.rename(from, &to).await)
+    }
+
+    // --- Accounts ---
+
+    fn register(&self, name: &str) -> Result<()> {
+        let password = secret::new_password(name).map_err(|failure| told(&failure))?;
+        self.work(async |remote| remote.register(name, &password).await)?;
+        say(&format!(
+            "the account {name} is made; `login {name}` makes you it\n"
+        ))
+    }
+
+    fn log_in(&self, name: &str) -> Result<()> {
+        let password = secret::existing_password(&format!("Password of {name}: "));
+        let login = Login {
+            name: name.into(),
+            password: Some(password.map_err(|failure| told(&failure))?),
+        };
+        self.wait(self.connections.log_in(login))
+    }
+}
+
+fn about(path: &RemotePath, error: Error) -> Error {
+    Error {
+        text: format!("{path}: {}", error.text),
+        ..error
+    }
+}
+
+fn told(failure: &Failure) -> Error {
+    Error::new(Reason::Local, failure.to_string())
+}
+
+fn usage(verb: &str) -> Error {
+    let text = match COMMANDS.iter().find(|(name, ..)| *name == verb) {
+        Some((name, arguments, _)) => format!("usage: {name} {arguments}"),
+        None => format!("usage: there is no command {verb}; `help` lists those there are"),
+    };
+    Error::unsupported(text.trim_end())
+}
+
+fn help() -> String {
+    let lines = COMMANDS
+        .iter()
+        .filter(|(.., does)| !does.starts_with("the same"));
+    lines
+        .map(|(name, arguments, does)| {
+            let what = format!("{name} {arguments}");
+            format!("  {what:<22} {does}\n")
+        })
+        .collect()
+}
+
+fn fits(pattern: &Word, name: &[u8]) -> bool {
+    let text = pattern.text.as_bytes();
+    if pattern.quoted || !is_pattern(text) {
+        return text == name;
+    }
+    // Hidden names are meant only by those who say so.
+    (text.starts_with(b".") || !name.starts_with(b".")) && matches(text, name)
+}
+
+fn nothing(pattern: &Word) -> Error {
+    Error::new(
+        Reason::NotFound,
+        format!("no file is called {}", pattern.text),
+    )
+}
+
+fn local_folder() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::local(&error))
+}
+
+fn go_home() -> Result<()> {
+    match std::env::var_os("HOME") {
+        Some(home) => go(Path::new(&home)),
+        None => Err(Error::new(Reason::NotFound, "there is no HOME")),
+    }
+}
+
+fn go(folder: &Path) -> Result<()> {
+    std::env::set_current_dir(folder).map_err(|error| {
+        let text = format!("{}: {}", folder.display(), cause(&error));
+        Error::new(Reason::Local, text)
+    })
+}
+
+fn say(text: &str) -> Result<()> {
+    super::print(text).map_err(|failure| told(&failure))
+}
+
+fn keep_history(editor: &mut Editor<Completing<'_>, FileHistory>, file: &Path) {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).ok();
+    }
+    if let Err(error) = editor.save_history(file) {
+        writeln!(
+            io::stderr(),
+            "cannot keep the history in {}: {error}",
+            file.display()
+        )
+        .ok();
+    }
+}
+
+/// Standard output, as a place for what comes.
+struct Output(Arc<Mutex<Option<io::Error>>>);
+
+impl Sink for Output {
+    fn room(&self) -> u64 {
+        let failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some() { 0 } else { u64::MAX }
+    }
+
+    fn expected(&self) -> u64 {
+        0
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let mut output = io::stdout().lock();
+        if let Err(error) = output.write_all(bytes).and_then(|()| output.flush()) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+}

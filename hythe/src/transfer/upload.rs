@@ -1,0 +1,243 @@
+//! Uploads: from where the server has it, and again until it has all.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::checking::hexadecimal;
+use super::connections::Connections;
+use super::retry::Tries;
+use super::{Done, Event, Settings, Watch};
+use crate::client::{Content, Error, Meter, Reason, RemotePath, Result, Upload};
+
+/// What is sent.
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// What comes out of it, to its end; only once.
+    Pipe(Box<dyn Read + Send>),
+}
+
+/// Sends to a path on a server.
+///
+/// # Errors
+/// The server's, after all tries; [`Reason::Local`].
+pub async fn upload(
+    connections: &Connections,
+    source: Source,
+    path: &RemotePath,
+    settings: &Settings,
+    watch: &dyn Watch,
+) -> Result<Done> {
+    let url = connections.url().with_path(path.clone()).to_string();
+    match source {
+        Source::File(file) => {
+            let sending = Sending::open(&file, &url, settings)?;
+            sending.send(connections, path, settings, watch).await
+        }
+        Source::Pipe(pipe) => send_pipe(connections, pipe, path, settings, watch).await,
+    }
+}
+
+/// A file that is being sent.
+struct Sending {
+    name: String,
+    path: PathBuf,
+    file: Arc<File>,
+    upload: Upload,
+    length: u64,
+    note: Option<Note>,
+}
+
+impl Sending {
+    fn open(path: &Path, url: &str, settings: &Settings) -> Result<Self> {
+        let local = |error: io::Error| Error::local(&error);
+        let file = File::open(path).map_err(local)?;
+        let meta = file.metadata().map_err(local)?;
+        if !meta.is_file() {
+            let what = if meta.is_dir() {
+                "a folder; -r sends folders"
+            } else {
+                "no file"
+            };
+            return Err(Error::new(Reason::Local, format!("it is {what}")));
+        }
+        let whole = fs::canonicalize(path).map_err(local)?;
+        let known = [
+            url.as_bytes(),
+            whole.as_os_str().as_bytes(),
+            &meta.len().to_be_bytes(),
+            &meta.mtime().to_be_bytes(),
+            &meta.mtime_nsec().to_be_bytes(),
+            &meta.ino().to_be_bytes(),
+        ];
+        let note = settings
+            .state
+            .as_ref()
+            .map(|state| Note::of(state, url, &known));
+        Ok(Self {
+            name: path.display().to_string(),
+            path: path.into(),
+            file: Arc::new(file),
+            upload: Upload {
+                length: Some(meta.len()),
+                modified: Some(meta.mtime()),
+            },
+            length: meta.len(),
+            note,
+        })
+    }
+
+    async fn send(
+        mut self,
+        connections: &Connections,
+        path: &RemotePath,
+        settings: &Settings,
+        watch: &dyn Watch,
+    ) -> Result<Done> {
+        let meter = settings.meter();
+        let mut tries = Tries::new(settings);
+        let mut reached = 0;
+        loop {
+            let tried = self.attempt(connections, path, &meter, &mut reached, watch);
+            let Err(error) = tried.await else {
+                break;
+            };
+            let so_far = reached.max(meter.moved());
+            tries.next(&self.name, error, so_far, watch).await?;
+        }
+        if let Some(note) = &self.note {
+            note.remove();
+        }
+        watch.event(Event::Done {
+            name: &self.name,
+            bytes: self.length,
+        });
+        Ok(Done {
+            file: Some(self.path),
+            bytes: self.length,
+        })
+    }
+
+    async fn attempt(
+        &mut self,
+        connections: &Connections,
+        path: &RemotePath,
+        meter: &Meter,
+        reached: &mut u64,
+        watch: &dyn Watch,
+    ) -> Result<()> {
+        let token = self.note.as_ref().and_then(Note::token);
+        connections
+            .with(async |remote| {
+                let begun = remote
+                    .begin_upload(path, &self.upload, token.as_deref())
+                    .await?;
+                if begun.offset > self.length {
+                    let text = "the server has more of it than there is; remove it there first";
+                    return Err(Error::new(Reason::Changed, text));
+                }
+                if let (Some(note), Some(new)) = (&self.note, &begun.token) {
+                    // Without it, the next run begins anew.
+                    note.keep(new).ok();
+                }
+                *reached = begun.offset;
+                watch.event(Event::Begun {
+                    name: &self.name,
+                    total: Some(self.length),
+                    offset: begun.offset,
+                    meter,
+                });
+                let content = Content::File(Arc::clone(&self.file), begun.offset..self.length);
+                remote.send(path, &begun, content, meter).await
+            })
+            .await
+    }
+}
+
+async fn send_pipe(
+    connections: &Connections,
+    pipe: Box<dyn Read + Send>,
+    path: &RemotePath,
+    settings: &Settings,
+    watch: &dyn Watch,
+) -> Result<Done> {
+    let meter = settings.meter();
+    let name = "standard input";
+    let sent = connections.with(async |remote| {
+        let begun = remote.begin_upload(path, &Upload::default(), None).await?;
+        watch.event(Event::Begun {
+            name,
+            total: None,
+            offset: 0,
+            meter: &meter,
+        });
+        remote.send(path, &begun, Content::Pipe(pipe), &meter).await
+    });
+    sent.await?;
+    let bytes = meter.moved();
+    watch.event(Event::Done { name, bytes });
+    Ok(Done { file: None, bytes })
+}
+
+/// What is kept of an upload that has begun: by what the server knows it.
+#[derive(Debug)]
+struct Note {
+    file: PathBuf,
+    url: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    url: String,
+    token: String,
+}
+
+impl Note {
+    /// The note of this upload, to this server, of a file that is still the same.
+    fn of(state: &Path, url: &str, known: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in known {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        let name = hexadecimal(&hasher.finalize());
+        Self {
+            file: state.join("uploads").join(name),
+            url: url.to_owned(),
+        }
+    }
+
+    fn token(&self) -> Option<String> {
+        let kept: Kept = serde_json::from_slice(&fs::read(&self.file).ok()?).ok()?;
+        (kept.url == self.url).then_some(kept.token)
+    }
+
+    fn keep(&self, token: &str) -> io::Result<()> {
+        if let Some(folder) = self.file.parent() {
+            // Whoever knows the token may write to the upload.
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        let kept = Kept {
+            url: self.url.clone(),
+            token: token.to_owned(),
+        };
+        let text = serde_json::to_vec(&kept).map_err(io::Error::other)?;
+        let new = self.file.with_extension(std::process::id().to_string());
+        fs::write(&new, text)?;
+        fs::rename(&new, &self.file)
+    }
+
+    fn remove(&self) {
+        fs::remove_file(&self.file).ok();
+    }
+}
