@@ -6,6 +6,7 @@ pub mod ftp;
 pub mod http;
 pub mod mounts;
 pub mod people;
+pub mod servers;
 
 use std::ffi::OsStr;
 use std::fs;
