@@ -17,6 +17,8 @@
 mod credentials;
 mod dial;
 mod error;
+mod ftp;
+mod gopher;
 mod meter;
 mod path;
 mod url;
@@ -33,6 +35,8 @@ use serde::{Deserialize, Serialize};
 
 pub use credentials::{Credentials, Login};
 pub use error::{Error, Reason, Result};
+pub use ftp::FtpClient;
+pub use gopher::GopherClient;
 pub use meter::{Meter, Rate};
 pub use path::RemotePath;
 pub use url::{Scheme, Url};
