@@ -252,6 +252,7 @@ async fn fetch_folder(
     let plan = download_plan(connections, &url.path.as_folder(), &into).await;
     let plan = plan.map_err(|error| told(url, &error))?;
     show_plan(&plan, &into, progress);
+    progress.expect(plan.items.len(), plan.bytes());
     for folder in &plan.local_folders {
         if folder.as_os_str().is_empty() {
             continue;

@@ -25,8 +25,8 @@ const REPORT: Duration = Duration::from_secs(1);
 
 /// With its name, a bar fits into 80 columns.
 const BAR: &str =
-    "{prefix:<24!} {bar:16} {bytes:>10} of {total_bytes:<10} {bytes_per_sec:>12} {eta:>4}";
-const NO_TOTAL: &str = "{prefix:<24!} {spinner} {bytes:>10} {bytes_per_sec:>14}";
+    "{prefix:<20!} {bar:14} {bytes:>10}/{total_bytes:<10} {bytes_per_sec:>12} {eta:>4}";
+const NO_TOTAL: &str = "{prefix:<20!} {spinner:14} {bytes:>10} {bytes_per_sec:>23}";
 
 /// How transfers are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,12 +43,25 @@ pub(super) enum Style {
 pub(super) struct Progress {
     style: Style,
     bars: Option<MultiProgress>,
-    active: Arc<Mutex<HashMap<String, Active>>>,
+    active: Shared,
     ticker: Option<Ticker>,
     /// Whether heads are shown.
     heads: bool,
     started: RefCell<HashMap<String, (Instant, u64)>>,
-    moved: Cell<u64>,
+    /// Of those that were expected, how many are there.
+    files: Cell<(usize, usize)>,
+}
+
+/// What the thread that moves the bars knows as well.
+type Shared = Arc<Mutex<State>>;
+
+#[derive(Default)]
+struct State {
+    active: HashMap<String, Active>,
+    /// Of all files together, if there are several.
+    all: Option<ProgressBar>,
+    /// How many bytes the files have that are there.
+    settled: u64,
 }
 
 struct Active {
@@ -61,7 +74,7 @@ impl Progress {
     pub(super) fn new(style: Style, heads: bool) -> Self {
         let people = style == Style::People && io::stderr().is_terminal();
         let bars = people.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
-        let active = Arc::default();
+        let active = Shared::default();
         let ticker = (people || style == Style::Json)
             .then(|| Ticker::start(Arc::clone(&active), style))
             .and_then(Result::ok);
@@ -72,13 +85,13 @@ impl Progress {
             ticker,
             heads,
             started: RefCell::default(),
-            moved: Cell::default(),
+            files: Cell::default(),
         }
     }
 
     /// Whether something has begun and not ended.
     pub(super) fn is_unfinished(&self) -> bool {
-        !self.active().is_empty()
+        !self.state().active.is_empty()
     }
 
     /// Says something beside the bars.
@@ -87,6 +100,29 @@ impl Progress {
             Some(bars) => _ = bars.println(text),
             // `eprintln` panics where standard error is closed.
             None => _ = writeln!(io::stderr(), "{text}"),
+        }
+    }
+
+    /// So much there is to do in all.
+    pub(super) fn expect(&self, files: usize, bytes: u64) {
+        self.files.set((0, files));
+        if let Some(bars) = &self.bars
+            && files > 1
+        {
+            let bar = ProgressBar::new(bytes).with_style(style(BAR));
+            self.state().all = Some(bars.add(bar));
+            self.one_more(0, 0);
+        }
+    }
+
+    /// So many files more are there, of which so many bytes have just come.
+    fn one_more(&self, files: usize, bytes: u64) {
+        let (done, all) = self.files.get();
+        self.files.set((done + files, all));
+        let mut state = self.state();
+        state.settled += bytes;
+        if let Some(bar) = &state.all {
+            bar.set_prefix(format!("{} of {all} files", done + files));
         }
     }
 
@@ -102,17 +138,21 @@ impl Progress {
     /// Takes the bars away.
     pub(super) fn close(&mut self) {
         self.ticker = None;
+        let all = self.state().all.take();
+        if let Some(bar) = all {
+            bar.finish_and_clear();
+        }
         if let Some(bars) = &self.bars {
             bars.clear().ok();
         }
     }
 
-    fn active(&self) -> std::sync::MutexGuard<'_, HashMap<String, Active>> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self, name: &str) {
-        let ended = self.active().remove(name);
+        let ended = self.state().active.remove(name);
         if let Some(bar) = ended.and_then(|active| active.bar) {
             bar.finish_and_clear();
         }
@@ -126,7 +166,12 @@ impl Progress {
             };
             let name = shown(name.as_bytes());
             let name = name.rsplit('/').next().unwrap_or_default().to_owned();
-            let bar = bars.add(bar.with_prefix(name).with_position(offset));
+            let bar = bar.with_prefix(name).with_position(offset);
+            // That of all together stays below.
+            let bar = match &self.state().all {
+                Some(all) => bars.insert_before(all, bar),
+                None => bars.add(bar),
+            };
             bar.reset_eta();
             bar.reset_elapsed();
             bar
@@ -138,18 +183,15 @@ impl Progress {
             offset,
         };
         self.end(name);
-        self.active().insert(name.to_owned(), active);
+        self.state().active.insert(name.to_owned(), active);
         let begun = (Instant::now(), meter.moved());
         self.started.borrow_mut().insert(name.to_owned(), begun);
     }
 
     fn done(&self, name: &str, bytes: u64) {
-        let moved = self
-            .active()
-            .get(name)
-            .map_or(0, |active| active.meter.moved());
+        let moved = self.state().active.get(name).map_or(0, |active| active.meter.moved());
         self.end(name);
-        self.moved.set(self.moved.get() + moved);
+        self.one_more(1, bytes);
         if self.bars.is_none() {
             return;
         }
@@ -196,6 +238,7 @@ impl Watch for Progress {
             }
             Event::Done { name, bytes } => self.done(name, bytes),
             Event::Skipped { name } if self.bars.is_some() => {
+                self.one_more(1, 0);
                 let name = shown(name.as_bytes());
                 self.say(&format!("{name}: is there already, the same"));
             }
@@ -257,7 +300,7 @@ struct Ticker {
 }
 
 impl Ticker {
-    fn start(active: Arc<Mutex<HashMap<String, Active>>>, style: Style) -> io::Result<Self> {
+    fn start(shared: Shared, style: Style) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new()
@@ -270,8 +313,7 @@ impl Ticker {
                     if report {
                         reported = Instant::now();
                     }
-                    let active = active.lock().unwrap_or_else(PoisonError::into_inner);
-                    for (name, active) in active.iter() {
+    XX (name, active) in active.iter() {
                         let position = active.offset + active.meter.moved();
                         if let Some(bar) = &active.bar {
                             bar.set_position(position);
@@ -279,6 +321,9 @@ impl Ticker {
                         if report {
                             emit(&json!({"event": "progress", "name": name, "bytes": position}));
                         }
+                    }
+                    if let Some(bar) = &state.all {
+                        bar.set_position(all);
                     }
                 }
             })?;

@@ -191,6 +191,7 @@ async fn send_folder(
     };
     let plan = upload_plan(source, &target).map_err(|error| told("cannot send", &error))?;
     show_plan(&plan, url.with_path(target.clone()).to_string(), progress);
+    progress.expect(plan.items.len(), plan.bytes());
     let there = make_folders(connections, &plan.remote_folders).await?;
     let alone = Settings {
         connections: 1,

@@ -293,6 +293,9 @@ impl Default for Options {
 /// # Errors
 /// [`Reason::Unreachable`], [`Reason::NotAllowed`].
 pub async fn connect(url: Url, options: Options) -> Result<Box<dyn Remote>> {
-    let _ = (url, options);
-    Err(Error::unsupported("not yet"))
+    Ok(match url.scheme {
+        Scheme::Http | Scheme::Https => return Err(Error::unsupported("not yet")),
+        Scheme::Ftp | Scheme::Ftps => Box::new(FtpClient::connect(url, options).await?),
+        Scheme::Gopher => Box::new(GopherClient::new(url, options)),
+    })
 }
