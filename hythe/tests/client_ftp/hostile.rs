@@ -265,7 +265,10 @@ fn what_comes_behind_234_in_the_clear_is_refused() {
         assert!(reasons.contains(&error.reason), "{error:?}");
     }
     // A server that begins it, and says no more.
-    let server = Scripted::at("AUTH", |peer, _| peer.say("234 Go on.\r\n"));
+    let server = Scripted::at("AUTH", |peer, _| {
+        peer.say("234 Go on.\r\n");
+        peer.stream.read_to_end(&mut Vec::new()).ok();
+    });
     let error = fails(FtpClient::connect(url("ftps", server.address), options()));
     assert_eq!(error.reason, Reason::Lost);
 }
@@ -404,7 +407,8 @@ fn old_servers_are_understood() {
             let mut client = server.connect().await.unwrap();
             let entry = client.stat(&path("x")).await.unwrap();
             assert_eq!(entry.size, Some(10));
-            assert_eq!(server.get().await.unwrap(), b"0123456789");
+            let (_, bytes) = get(&mut client, &path("x"), &Ask::default()).await.unwrap();
+            assert_eq!(bytes, b"0123456789");
         });
     }
 }
@@ -532,16 +536,14 @@ fn a_session_that_the_server_ended_begins_anew() {
         });
         run(async {
             let mut client = server.connect().await.unwrap();
-            let ask = Begun::default();
             for _ in 0..3 {
                 let upload = hythe::client::Upload::default();
                 // Its MDTM is lost, and says so; what follows is in another.
                 let begun = client.begin_upload(&path("x"), &upload, None).await;
-                assert_eq!(begun.unwrap_err().reason, Reason::Lost);
+                assert!(begun.unwrap_err().is_passing());
                 let (_, bytes) = get(&mut client, &path("x"), &Ask::default()).await.unwrap();
                 assert_eq!(bytes, b"0123456789");
             }
-            drop(ask);
             let taken = Taken::new(1);
             assert!(client.receive(Box::new(taken)).await.is_err());
         });

