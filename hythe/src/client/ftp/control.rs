@@ -81,14 +81,20 @@ impl Control {
     }
 
     /// The next reply. Whoever gives up waiting loses nothing of it.
+    ///
+    /// # Errors
+    /// [`Reason::Busy`] if it is that the server hangs up.
     pub(super) async fn reply(&mut self) -> Result<Answer> {
         self.channel.progressed();
         let answer = match timeout(self.stall, self.read()).await {
             Ok(answer) => answer?,
             Err(error) => return Err(Error::lost(&error)),
         };
-        // After 421 the server hangs up.
-        self.in_step = !answer.is_preliminary() && answer.code != 421;
+        // Whatever it is the reply to: the server hangs up (RFC 959 section 5.4).
+        if answer.code == 421 {
+            return Err(answer.refusal(Purpose::Look));
+        }
+        self.in_step = !answer.is_preliminary();
         Ok(answer)
     }
 
@@ -232,6 +238,16 @@ impl Answer {
     /// The error that this reply is.
     pub(super) fn refusal(&self, purpose: Purpose) -> Error {
         Error::new(self.reason(purpose), self.shown())
+    }
+
+    /// The error that this reply is at the end of a transfer: the file is there,
+    /// and so is the server, but the data got lost.
+    pub(super) fn cut(&self, purpose: Purpose) -> Error {
+        let refusal = self.refusal(purpose);
+        match self.code {
+            426 | 451 => Error::new(Reason::Lost, refusal.text),
+            _ => refusal,
+        }
     }
 
     fn reason(&self, purpose: Purpose) -> Reason {

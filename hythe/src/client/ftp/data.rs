@@ -186,13 +186,9 @@ impl Session {
             Some(answer) => answer,
             None => self.control.last_reply().await?,
         };
-        match answer.code {
-            // The file is there, and so is the server: the data got lost.
-            426 | 451 => Err(Error {
-                reason: Reason::Lost,
-                ..answer.refusal(purpose)
-            }),
-            _ => answer.or_refusal(purpose).map(drop),
+        match answer.is_success() {
+            true => Ok(()),
+            false => Err(answer.cut(purpose)),
         }
     }
 
@@ -201,7 +197,7 @@ impl Session {
     async fn verdict(&mut self, otherwise: Error) -> Error {
         let limit = self.brief();
         match timeout(limit, self.control.last_reply()).await {
-            Ok(Ok(answer)) if !answer.is_success() => answer.refusal(Purpose::Change),
+            Ok(Ok(answer)) if !answer.is_success() => answer.cut(Purpose::Change),
             _ => otherwise,
         }
     }
