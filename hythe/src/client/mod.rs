@@ -17,6 +17,7 @@
 mod credentials;
 mod dial;
 mod error;
+mod http;
 mod meter;
 mod path;
 mod url;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use credentials::{Credentials, Login};
 pub use error::{Error, Reason, Result};
+pub use http::{HttpClient, Proxies};
 pub use meter::{Meter, Rate};
 pub use path::RemotePath;
 pub use url::{Scheme, Url};
