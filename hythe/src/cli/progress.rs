@@ -189,7 +189,11 @@ impl Progress {
     }
 
     fn done(&self, name: &str, bytes: u64) {
-        let moved = self.state().active.get(name).map_or(0, |active| active.meter.moved());
+        let moved = self
+            .state()
+            .active
+            .get(name)
+            .map_or(0, |active| active.meter.moved());
         self.end(name);
         self.one_more(1, bytes);
         if self.bars.is_none() {
@@ -313,8 +317,11 @@ impl Ticker {
                     if report {
                         reported = Instant::now();
                     }
-    XX (name, active) in active.iter() {
+                    let state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut all = state.settled;
+                    for (name, active) in &state.active {
                         let position = active.offset + active.meter.moved();
+                        all += position;
                         if let Some(bar) = &active.bar {
                             bar.set_position(position);
                         }

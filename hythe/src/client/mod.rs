@@ -19,6 +19,7 @@ mod dial;
 mod error;
 mod ftp;
 mod gopher;
+mod http;
 mod meter;
 mod path;
 mod url;
@@ -37,6 +38,7 @@ pub use credentials::{Credentials, Login};
 pub use error::{Error, Reason, Result};
 pub use ftp::FtpClient;
 pub use gopher::GopherClient;
+pub use http::{HttpClient, Proxies};
 pub use meter::{Meter, Rate};
 pub use path::RemotePath;
 pub use url::{Scheme, Url};
@@ -294,7 +296,7 @@ impl Default for Options {
 /// [`Reason::Unreachable`], [`Reason::NotAllowed`].
 pub async fn connect(url: Url, options: Options) -> Result<Box<dyn Remote>> {
     Ok(match url.scheme {
-        Scheme::Http | Scheme::Https => return Err(Error::unsupported("not yet")),
+        Scheme::Http | Scheme::Https => Box::new(HttpClient::connect(url, options)?),
         Scheme::Ftp | Scheme::Ftps => Box::new(FtpClient::connect(url, options).await?),
         Scheme::Gopher => Box::new(GopherClient::new(url, options)),
     })

@@ -1,0 +1,992 @@
+//! A client of HTTP/1.1 (RFC 9110, RFC 9112).
+//!
+//! ```text
+//!   ask ─► Connection: kept, or opened anew (directly, or through a proxy)
+//!            │  head out, head in
+//!            ├─ 301 302 303 307 308 ─► ask there (downloads), or say where
+//!            └─ an Answer, and a body that waits to be poured
+//! ```
+//!
+//! In scope: downloads of whole files and parts, listings of folders as several
+//! servers show them, uploads by PUT and by tus, the methods of WebDAV that
+//! change files, redirects, proxies, Basic authentication.
+//!
+//! Out of scope: HTTP/2, cookies, other kinds of authentication, PROPFIND.
+
+mod answer;
+mod body;
+mod connection;
+mod listing;
+mod proxy;
+mod redirect;
+mod tus;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use hythe_net::reactor::{timeout, unblock};
+use hythe_net::{More, Sink};
+use hythe_wire::http::{Body, Head, Method};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+
+use super::dial::connector;
+use super::{
+    Ask, Begun, Content, Entry, Error, Kind, Later, Login, Meter, Opening, Options, Reason, Remote,
+    RemotePath, Result, Upload, Url, Version,
+};
+use crate::tls::Connector;
+use answer::{Answer, shown};
+use body::{Coding, End, Framed, Kept};
+use connection::{Connection, Outgoing};
+use listing::LISTING_LIMIT;
+use proxy::basic;
+use redirect::{absolute, leaves_tls, resolve, target};
+
+pub use proxy::Proxies;
+
+/// How many redirects are followed: more than any honest server needs.
+const MAX_REDIRECTS: usize = 10;
+
+/// The longest body that is read just to use its connection again: a page that
+/// says what went wrong.
+const WORTH_READING: usize = 64 * 1024;
+
+/// How long that may take: longer than a new connection would.
+const READING: Duration = Duration::from_secs(1);
+
+/// How much is read of what a server says of an error: a sentence or two.
+const WORDS: usize = 4096;
+
+/// From which length on, in bytes, a server is asked first whether it wants a
+/// body: on a fast link, sending it costs less than asking.
+const EXPECT_FROM: u64 = 1024 * 1024;
+
+/// What is accepted as a listing: JSON is for programs.
+const LISTINGS: &str = "application/json, text/html;q=0.5";
+
+/// A session with a server of HTTP. It connects when it has to.
+pub struct HttpClient {
+    url: Url,
+    options: Options,
+    login: Option<Login>,
+    proxies: Proxies,
+    /// Made once: it keeps the sessions of TLS.
+    connector: Option<Connector>,
+    /// Of which, if there is one, the last answer's body may still be to come.
+    connection: Option<Connection>,
+    pending: Option<Pending>,
+    /// Whether the last request said who we are.
+    named: bool,
+    /// Whether the server offers tus, once that is known.
+    tus: Option<bool>,
+}
+
+/// A body that waits to be poured.
+struct Pending {
+    body: Body,
+    coding: Coding,
+    keep_alive: bool,
+}
+
+/// A request, but for what is the same in all of them.
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    url: Url,
+    fields: Vec<(&'static str, Vec<u8>)>,
+    body: Option<Vec<u8>>,
+}
+
+impl Request {
+    fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            fields: Vec::new(),
+            body: None,
+        }
+    }
+
+    fn field(mut self, name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    fn body(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+impl HttpClient {
+    /// A session with the server of `url`, through the proxy that the
+    /// environment names, if it does.
+    ///
+    /// # Errors
+    /// [`Reason::Local`] where the certificates to trust can't be read.
+    pub fn connect(url: Url, options: Options) -> Result<Self> {
+        Self::connect_through(url, options, Proxies::from_environment())
+    }
+
+    /// As [`connect`](Self::connect), through these proxies.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_through(url: Url, options: Options, proxies: Proxies) -> Result<Self> {
+        let mut client = Self {
+            login: options.credentials.login(&url),
+            url,
+            options,
+            proxies,
+            connector: None,
+            connection: None,
+            pending: None,
+            named: false,
+            tus: None,
+        };
+        if client.url.scheme == super::Scheme::Https {
+            client.connector = Some(connector(&client.options, Some("http/1.1"))?);
+        }
+        Ok(client)
+    }
+
+    fn at(&self, path: &RemotePath) -> Url {
+        self.url.with_path(path.clone())
+    }
+
+    // --- One exchange ---
+
+    /// Sends a request and reads the head of its answer. A connection that was
+    /// kept may have been closed meanwhile; then it is sent once more.
+    async fn ask(&mut self, request: &Request) -> Result<Answer> {
+        loop {
+            let (mut connection, kept) = self.connection_for(&request.url).await?;
+            let mut bytes = self.head(request, &connection, None, false);
+            bytes.extend_from_slice(request.body.as_deref().unwrap_or_default());
+            let answer = match connection.say(&bytes, More::No).await {
+                Ok(()) => connection.read_head(request.method).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(answer) => {
+                    self.keep(connection, &answer);
+                    return Ok(answer);
+                }
+                Err(error)
+                    if kept
+                        && connection.heard_nothing()
+                        && request.body.is_none()
+                        && error.reason == Reason::Lost => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends a request with a body that has to be read from somewhere.
+    async fn upload(&mut self, request: &Request, outgoing: Outgoing<'_>) -> Result<Answer> {
+        let (mut connection, _) = self.connection_for(&request.url).await?;
+        let length = outgoing.length();
+        let expects = length.is_some_and(|length| length > EXPECT_FROM);
+        let again = match &outgoing.content {
+            Content::File(file, range) if expects => Some((Arc::clone(file), range.clone())),
+            _ => None,
+        };
+        let (meter, sent) = (outgoing.meter, outgoing.sent);
+        let head = self.head(request, &connection, Some(length), expects);
+        let answer = connection.upload(request.method, &head, expects, outgoing);
+        let mut answer = answer.await?;
+        // There are servers that know only how to refuse it.
+        if let (417, Some((file, range))) = (answer.status, again) {
+            (connection, _) = self.connection_for(&request.url).await?;
+            let head = self.head(request, &connection, Some(length), false);
+            let content = Content::File(file, range);
+            let outgoing = Outgoing {
+                content,
+                meter,
+                sent,
+            };
+            let second = connection.upload(request.method, &head, false, outgoing);
+            answer = second.await?;
+        }
+        self.keep(connection, &answer);
+        Ok(answer)
+    }
+
+    /// A connection to where `url` is, and whether it was used before.
+    async fn connection_for(&mut self, url: &Url) -> Result<(Connection, bool)> {
+        self.settle().await;
+        let kept = self.connection.take();
+        if let Some(kept) = kept.filter(|kept| kept.is_fit_for(url)) {
+            return Ok((kept, true));
+        }
+        let proxy = self.proxies.to(url)?;
+        let (options, known) = (&self.options, &mut self.connector);
+        let connector = || match known {
+            Some(connector) => Ok(connector.clone()),
+            None => Ok(known.insert(connector(options, Some("http/1.1"))?).clone()),
+        };
+        let connection = Connection::open(url, proxy, options, connector).await?;
+        Ok((connection, false))
+    }
+
+    /// The head of a request. `sized` is there if a body of this length, or of
+    /// one that is not known, will follow.
+    fn head(
+        &mut self,
+        request: &Request,
+        connection: &Connection,
+        sized: Option<Option<u64>>,
+        expects: bool,
+    ) -> Vec<u8> {
+        let mut out = Vec::new();
+        let url = &request.url;
+        let target = match connection.proxy() {
+            Some(_) => absolute(url),
+            None => target(&url.path),
+        };
+        let mut head = Head::request(&mut out, request.method, target.as_bytes())
+            .field("Host", url.authority().as_bytes())
+            .field(
+                "User-Agent",
+                concat!("hythe/", env!("CARGO_PKG_VERSION")).as_bytes(),
+            );
+        // Nobody but the server that the login is for hears of it.
+        let login = self
+            .login
+            .as_ref()
+            .filter(|login| login.password.is_some() && url.is_same_origin(&self.url));
+        self.named = login.is_some();
+        if let Some(login) = login {
+            head = head.field("Authorization", &basic(login));
+        }
+        let proxy = connection.proxy();
+        if let Some(authorization) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+            head = head.field("Proxy-Authorization", authorization);
+        }
+        for (name, value) in &request.fields {
+            head = head.field(name, value);
+        }
+        if expects {
+            head = head.field("Expect", b"100-continue");
+        }
+        head = match (sized, &request.body) {
+            (Some(Some(length)), _) => head.length(length),
+            (Some(None), _) => head.field("Transfer-Encoding", b"chunked"),
+            (None, Some(body)) => head.length(body.len() as u64),
+            (None, None) => head,
+        };
+        head.finish();
+        out
+    }
+
+    /// Keeps a connection for the body of an answer, or for the next request.
+    fn keep(&mut self, connection: Connection, answer: &Answer) {
+        self.pending = (answer.body != Body::None).then_some(Pending {
+            body: answer.body,
+            coding: Coding::Identity,
+            keep_alive: answer.keep_alive,
+        });
+        let wanted = answer.keep_alive || self.pending.is_some();
+        self.connection = wanted.then_some(connection);
+    }
+
+    /// Gets a body that nobody asked for out of the way, or its connection.
+    async fn settle(&mut self) {
+        let short = match self.pending.as_ref().map(|pending| pending.body) {
+            None => return,
+            Some(Body::Length(length)) => length <= WORTH_READING as u64,
+            Some(body) => body == Body::Chunked,
+        };
+        if short {
+            let reading = self.pour(Box::new(Kept::new(WORTH_READING)));
+            // How it ends, nobody wants to know.
+            timeout(READING, reading).await.ok();
+        } else {
+            self.give_up();
+        }
+    }
+
+    /// Leaves a body, and with it the connection.
+    fn give_up(&mut self) {
+        self.pending = None;
+        self.connection = None;
+    }
+
+    /// Pours the body that waits.
+    async fn pour(&mut self, sink: Box<dyn Sink>) -> Result<End> {
+        let Some(pending) = self.pending.take() else {
+            return Ok(End::Whole);
+        };
+        let Some(mut connection) = self.connection.take() else {
+            return Ok(End::Whole);
+        };
+        let framed = Framed::new(pending.body, pending.coding, sink);
+        let end = connection.pour(framed).await?;
+        if end == End::Whole && pending.keep_alive {
+            self.connection = Some(connection);
+        }
+        Ok(end)
+    }
+
+    // --- Redirects and refusals ---
+
+    /// Asks, and goes where the server sends us. Gives where that was.
+    async fn follow(&mut self, mut request: Request) -> Result<(Answer, Url)> {
+        let mut seen = vec![absolute(&request.url)];
+        loop {
+            let answer = self.ask(&request).await?;
+            if !answer.is_redirect() {
+                return Ok((answer, request.url));
+            }
+            let url = redirected(&request.url, &answer)?;
+            let address = absolute(&url);
+            if seen.contains(&address) {
+                return Err(Error::protocol(format!(
+                    "the server redirects in a circle, back to {url}"
+                )));
+            }
+            if seen.len() > MAX_REDIRECTS {
+                return Err(Error::protocol(format!(
+                    "there are more than {MAX_REDIRECTS} redirects, the last to {url}"
+                )));
+            }
+            seen.push(address);
+            request.url = url;
+        }
+    }
+
+    /// As [`follow`](Self::follow), for what changes something: only where the
+    /// server says that the same is to be asked of itself at another address.
+    async fn change(&mut self, mut request: Request) -> Result<Answer> {
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.ask(&request).await?;
+            match self.moved(&request.url, &answer)? {
+                Some(url) => request.url = url,
+                None => return Ok(answer),
+            }
+        }
+        Err(Error::protocol("the server redirects without an end"))
+    }
+
+    /// Where a change is to be asked for instead.
+    fn moved(&self, from: &Url, answer: &Answer) -> Result<Option<Url>> {
+        if !answer.is_redirect() {
+            return Ok(None);
+        }
+        let url = redirected(from, answer)?;
+        let same = matches!(answer.status, 307 | 308) && url.is_same_origin(&self.url);
+        if same {
+            Ok(Some(url))
+        } else {
+            Err(Error::protocol(format!(
+                "the server redirects to {url}; if that is right, ask there"
+            )))
+        }
+    }
+
+    /// What it means that an answer is no success.
+    async fn refused(&mut self, answer: Answer) -> Error {
+        let media_type = answer.media_type();
+        let said = match media_type.as_str() {
+            "text/plain" | "application/json" => self.words().await,
+            _ => Vec::new(),
+        };
+        let said = if media_type == "application/json" {
+            let value = serde_json::from_slice::<serde_json::Value>(&said);
+            let error = value
+                .ok()
+                .and_then(|value| Some(value.get("error")?.as_str()?.to_owned()));
+            error.unwrap_or_default().into_bytes()
+        } else {
+            said
+        };
+        let line = said.split(|byte| *byte == b'\n').next();
+        let line = shown(line.unwrap_or_default());
+        // Some say nothing but the status once more.
+        let said = if answer.line().contains(line.as_str()) {
+            ""
+        } else {
+            &line
+        };
+        answer.refusal(said, self.named)
+    }
+
+    /// What the body says, if that is short.
+    async fn words(&mut self) -> Vec<u8> {
+        let kept = Kept::new(WORDS);
+        let reading = self.pour(Box::new(kept.clone()));
+        timeout(READING, reading).await.ok();
+        kept.into_bytes()
+    }
+
+    /// The same for uploads.
+    async fn refused_upload(&mut self, answer: Answer) -> Error {
+        let status = answer.status;
+        let mut error = self.refused(answer).await;
+        match status {
+            405 | 501 => {
+                error.text = format!("this server takes no uploads there ({})", error.text);
+            }
+            // There is something else, or no folder to put it into.
+            409 => error.reason = Reason::Exists,
+            _ => {}
+        }
+        error
+    }
+
+    // --- Downloads ---
+
+    async fn open_file(&mut self, path: &RemotePath, ask: &Ask) -> Result<Opening> {
+        let empty = ask.to.is_some_and(|to| to <= ask.from);
+        let head_only = ask.head_only || empty;
+        let partial = !head_only && (ask.from > 0 || ask.to.is_some());
+        let method = if head_only { Method::Head } else { Method::Get };
+        let whole = || {
+            Request::new(method, self.url.with_path(path.clone()))
+                .field("Accept", "*/*")
+                // Offsets and lengths are those of the file.
+                .field("Accept-Encoding", "identity")
+        };
+        let plain = whole();
+        let mut request = whole();
+        if partial {
+            request = request.field("Range", range(ask));
+            if let Some(validator) = ask.version.as_ref().and_then(validator) {
+                request = request.field("If-Range", validator);
+            }
+        }
+        let (answer, _) = self.follow(request).await?;
+        match answer.status {
+            206 if partial => match self.part(&answer, ask)? {
+                Some(opening) => Ok(opening),
+                None => self.open_anew(plain, path, ask, false).await,
+            },
+            416 if partial => {
+                let total = answer.content_range().and_then(|range| range.total);
+                let version = Version {
+                    size: total,
+                    ..answer.version()
+                };
+                let same = ask.version.as_ref().is_none_or(|asked| asked.is(&version));
+                if total == Some(ask.from) && same {
+                    self.settle().await;
+                    return Ok(Opening {
+                        offset: ask.from,
+                        length: Some(0),
+                        total,
+                        version,
+                        head: answer.head,
+                        ..Opening::default()
+                    });
+                }
+                let shorter = total.is_some_and(|total| total < ask.from);
+                self.open_anew(plain, path, ask, shorter).await
+            }
+            206 => {
+                self.give_up();
+                Err(Error::protocol(
+                    "the server sends a part that nobody asked for",
+                ))
+            }
+            200..300 => {
+                let mut opening = self.whole(answer, path, ask)?;
+                if empty && !ask.head_only {
+                    (opening.offset, opening.length) = (ask.from, Some(0));
+                }
+                Ok(opening)
+            }
+            _ => Err(self.refused(answer).await),
+        }
+    }
+
+    /// All of it, since the part that was asked for is no use.
+    async fn open_anew(
+        &mut self,
+        request: Request,
+        path: &RemotePath,
+        ask: &Ask,
+        changed: bool,
+    ) -> Result<Opening> {
+        let (answer, _) = self.follow(request).await?;
+        if !answer.is_success() || answer.status == 206 {
+            return Err(self.refused(answer).await);
+        }
+        let mut opening = self.whole(answer, path, ask)?;
+        opening.changed |= changed;
+        Ok(opening)
+    }
+
+    fn whole(&mut self, answer: Answer, path: &RemotePath, ask: &Ask) -> Result<Opening> {
+        let coding = self.coding(&answer, path)?;
+        let length = match answer.body {
+            Body::Length(length) => Some(length),
+            Body::None if ask.head_only => answer.number("Content-Length"),
+            Body::None => Some(0),
+            Body::Chunked | Body::UntilClose => None,
+        };
+        // What is compressed on its way has another length, and its bytes
+        // can't be counted from anywhere.
+        let length = length.filter(|_| coding == Coding::Identity);
+        let version = match coding {
+            Coding::Identity => Version {
+                size: length,
+                ..answer.version()
+            },
+            Coding::Gzip | Coding::Deflate => Version::default(),
+        };
+        let asked = ask.version.as_ref();
+        Ok(Opening {
+            offset: 0,
+            length,
+            total: length,
+            changed: asked.is_some_and(|asked| !asked.is(&version)),
+            version,
+            name: answer.name(),
+            head: answer.head,
+        })
+    }
+
+    /// The part that was asked for; `None` if it is one of something else.
+    fn part(&mut self, answer: &Answer, ask: &Ask) -> Result<Option<Opening>> {
+        let wrong = |text: &str| Err(Error::protocol(format!("the server sends {text}")));
+        let range = answer.content_range();
+        let (Some(range), Some((start, end))) = (range, range.and_then(|range| range.part)) else {
+            self.give_up();
+            return wrong("a part without saying which");
+        };
+        let length = end - start;
+        let fits = start == ask.from
+            && ask.to.is_none_or(|to| end <= to)
+            && !matches!(answer.body, Body::Length(announced) if announced != length);
+        if !fits {
+            self.give_up();
+            return wrong("another part than was asked for");
+        }
+        if !answer.codings().is_empty() {
+            self.give_up();
+            return Ok(None);
+        }
+        let version = Version {
+            size: range.total,
+            ..answer.version()
+        };
+        if ask
+            .version
+            .as_ref()
+            .is_some_and(|asked| !asked.is(&version))
+        {
+            self.give_up();
+            return Err(Error::new(
+                Reason::Changed,
+                "the file is not the one it was before",
+            ));
+        }
+        if let Some(pending) = &mut self.pending
+            && pending.body == Body::UntilClose
+        {
+            // Now its end is known.
+            pending.body = Body::Length(length);
+        }
+        Ok(Some(Opening {
+            offset: start,
+            length: Some(length),
+            total: range.total,
+            version,
+            changed: false,
+            name: answer.name(),
+            head: answer.head.clone(),
+        }))
+    }
+
+    /// How the body that waits is coded, which is told to who pours it.
+    fn coding(&mut self, answer: &Answer, path: &RemotePath) -> Result<Coding> {
+        let coding = match Coding::of(&answer.codings()) {
+            Ok(coding) => coding,
+            Err(error) => {
+                self.give_up();
+                return Err(error);
+            }
+        };
+        // Of a file that is compressed itself, some servers say that it is
+        // compressed on its way.
+        let name = path.name().unwrap_or_default().to_ascii_lowercase();
+        let is_archive = name.ends_with(b".gz") || name.ends_with(b".tgz");
+        let coding = match coding {
+            Coding::Gzip if is_archive => Coding::Identity,
+            coding => coding,
+        };
+        if let Some(pending) = &mut self.pending {
+            pending.coding = coding;
+        }
+        Ok(coding)
+    }
+
+    // --- Folders ---
+
+    async fn list_folder(&mut self, path: &RemotePath) -> Result<Vec<Entry>> {
+        let request = Request::new(Method::Get, self.at(&path.as_folder()))
+            .field("Accept", LISTINGS)
+            .field("Accept-Encoding", "gzip");
+        let (answer, found) = self.follow(request).await?;
+        if !answer.is_success() {
+            return Err(self.refused(answer).await);
+        }
+        let media_type = answer.media_type();
+        let is_html = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml");
+        if !is_html && media_type != "application/json" {
+            self.give_up();
+            return Err(Error::new(
+                Reason::NotFound,
+                "it is no folder that the server lists",
+            ));
+        }
+        let coding = Coding::of(&answer.codings())?;
+        if let Some(pending) = &mut self.pending {
+            pending.coding = coding;
+        }
+        let kept = Kept::new(LISTING_LIMIT);
+        self.pour(Box::new(kept.clone())).await?;
+        let text = kept.into_bytes();
+        if text.len() == LISTING_LIMIT {
+            return Err(Error::protocol("the listing is too long to be one"));
+        }
+        let folder = if found.is_same_origin(&self.url) {
+            found.path.as_folder()
+        } else {
+            path.as_folder()
+        };
+        unblock(move || {
+            if is_html {
+                Ok(listing::from_html(&text, &found, &folder))
+            } else {
+                listing::from_json(&text, &folder)
+            }
+        })
+        .await
+    }
+
+    async fn stat_path(&mut self, path: &RemotePath) -> Result<Entry> {
+        let request = |method| {
+            Request::new(method, self.url.with_path(path.clone()))
+                .field("Accept", LISTINGS)
+                .field("Accept-Encoding", "identity")
+        };
+        let (head, get) = (request(Method::Head), request(Method::Get));
+        let (mut answer, mut found) = self.follow(head).await?;
+        if matches!(answer.status, 405 | 501) {
+            (answer, found) = self.follow(get).await?;
+        }
+        if !answer.is_success() {
+            return Err(self.refused(answer).await);
+        }
+        let kind = if path.is_folder() || found.path.is_folder() {
+            Kind::Folder
+        } else {
+            Kind::File
+        };
+        let size = answer.number("Content-Length");
+        let plain = answer.codings().is_empty();
+        Ok(Entry {
+            name: path.name().unwrap_or_default(),
+            path: match kind {
+                Kind::Folder => path.as_folder(),
+                _ => path.clone(),
+            },
+            kind,
+            size: size.filter(|_| plain && kind == Kind::File),
+            modified: answer.version().modified,
+            mode: None,
+        })
+    }
+
+    // --- Changes ---
+
+    async fn put(
+        &mut self,
+        path: &RemotePath,
+        begun: &Begun,
+        content: Content,
+        meter: &Meter,
+    ) -> Result<()> {
+        let mut request = Request::new(Method::Put, self.at(&path.as_file()));
+        if let Some(modified) = begun.modified {
+            // What ownCloud's clients send, and who doesn't know it leaves alone.
+            request = request.field("X-OC-Mtime", modified.to_string());
+        }
+        let mut content = content;
+        for _ in 0..=MAX_REDIRECTS {
+            let again = match &content {
+                Content::File(file, range) => Some((Arc::clone(file), range.clone())),
+                Content::Pipe(_) => None,
+            };
+            let outgoing = Outgoing {
+                content,
+                meter,
+                sent: &Cell::new(0),
+            };
+            let answer = self.upload(&request, outgoing).await?;
+            match (self.moved(&request.url, &answer)?, again) {
+                (Some(url), Some((file, range))) => {
+                    request.url = url;
+                    content = Content::File(file, range);
+                }
+                (Some(url), None) => {
+                    return Err(Error::protocol(format!(
+                        "the server redirects to {url}; send it there"
+                    )));
+                }
+                (None, _) if answer.is_success() => return Ok(()),
+                (None, _) => return Err(self.refused_upload(answer).await),
+            }
+        }
+        Err(Error::protocol("the server redirects without an end"))
+    }
+
+    async fn remove_path(&mut self, path: &RemotePath, kind: Kind) -> Result<()> {
+        let path = match kind {
+            Kind::Folder => path.as_folder(),
+            _ => path.as_file(),
+        };
+        let request = Request::new(Method::Delete, self.at(&path));
+        let answer = self.change(request).await?;
+        self.done(answer, "removes nothing").await
+    }
+
+    async fn make(&mut self, path: &RemotePath) -> Result<()> {
+        let request = Request::new(Method::Mkcol, self.at(&path.as_folder()));
+        let answer = self.change(request).await?;
+        match answer.status {
+            // It is what WebDAV says of a name that is taken (RFC 4918 section 9.3.1).
+            405 => {
+                self.settle().await;
+                match self.stat_path(path).await {
+                    Ok(_) => Err(Error::new(Reason::Exists, "there is something already")),
+                    Err(_) => self.done(answer, "makes no folders").await,
+                }
+            }
+            409 => {
+                let error = self.refused(answer).await;
+                Err(Error {
+                    reason: Reason::NotFound,
+                    ..error
+                })
+            }
+            _ => self.done(answer, "makes no folders").await,
+        }
+    }
+
+    async fn relocate(&mut self, from: &RemotePath, to: &RemotePath) -> Result<()> {
+        let to = if from.is_folder() {
+            to.as_folder()
+        } else {
+            to.clone()
+        };
+        let request = Request::new(Method::Move, self.at(from))
+            .field("Destination", absolute(&self.at(&to)))
+            .field("Overwrite", "F");
+        let answer = self.change(request).await?;
+        self.done(answer, "renames nothing").await
+    }
+
+    /// What an answer to a change means; `never` is what it means that the
+    /// server does not know the method.
+    async fn done(&mut self, answer: Answer, never: &str) -> Result<()> {
+        // Of several things, which a 207 speaks of, one at least has failed.
+        if answer.is_success() && answer.status != 207 {
+            return Ok(());
+        }
+        let mut error = self.refused(answer).await;
+        if error.reason == Reason::Unsupported {
+            error.text = format!("this server {never} there ({})", error.text);
+        }
+        Err(error)
+    }
+
+    // --- Accounts ---
+
+    async fn sign_up(&mut self, name: &str, password: &[u8]) -> Result<()> {
+        let form = format!(
+            "name={}&password={}",
+            percent_encode(name.as_bytes(), NON_ALPHANUMERIC),
+            percent_encode(password, NON_ALPHANUMERIC)
+        );
+        let url = self.at(&RemotePath::from_url("/.hythe/sign-up", None));
+        let request = Request::new(Method::Post, url)
+            .field("Accept", "application/json")
+            .field("Content-Type", "application/x-www-form-urlencoded")
+            .body(form.into_bytes());
+        // Who makes an account is nobody yet.
+        let login = self.login.take();
+        let answer = self.change(request).await;
+        self.login = login;
+        let answer = answer?;
+        let status = answer.status;
+        if status == 201 {
+            return Ok(());
+        }
+        if answer.is_success() {
+            return Err(Error::unsupported("this server makes no accounts that way"));
+        }
+        let mut error = self.refused(answer).await;
+        error.reason = match status {
+            409 => Reason::Exists,
+            404 | 405 | 501 => Reason::Unsupported,
+            400 => Reason::NotAllowed,
+            _ => error.reason,
+        };
+        Err(error)
+    }
+
+    async fn go_on_as(&mut self, login: Login) -> Result<()> {
+        if login.name.contains(':') {
+            // It is what ends the name there (RFC 7617 section 2).
+            return Err(Error::new(
+                Reason::NotAllowed,
+                "over HTTP, a name can't have a colon in it",
+            ));
+        }
+        let earlier = self.login.replace(login);
+        self.tus = None;
+        let request = Request::new(Method::Head, self.url.clone());
+        let answer = match self.ask(&request).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.login = earlier;
+                return Err(error);
+            }
+        };
+        if answer.status == 401 {
+            self.login = earlier;
+            return Err(self.refused(answer).await);
+        }
+        Ok(())
+    }
+}
+
+/// Where an answer sends us, if we may go there.
+fn redirected(from: &Url, answer: &Answer) -> Result<Url> {
+    let location = answer
+        .field("Location")
+        .ok_or_else(|| Error::protocol("the server redirects without saying where to"))?;
+    let url = resolve(from, location).map_err(|why| {
+        let location = shown(location);
+        Error::protocol(format!(
+            "the server redirects to {location}, which is not followed: {why}"
+        ))
+    })?;
+    if leaves_tls(from, &url) {
+        return Err(Error::protocol(format!(
+            "the server redirects from https to {url}, which anybody on the way could read"
+        )));
+    }
+    Ok(url)
+}
+
+/// The part that is asked for.
+fn range(ask: &Ask) -> String {
+    match ask.to {
+        Some(to) => format!("bytes={}-{}", ask.from, to - 1),
+        None => format!("bytes={}-", ask.from),
+    }
+}
+
+/// By what the server can tell whether it is still the same file.
+fn validator(version: &Version) -> Option<String> {
+    version.etag.clone().or_else(|| {
+        let seconds = u64::try_from(version.modified?).ok()?;
+        let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+        // The form has four digits for the year.
+        (seconds < 253_402_300_800).then(|| httpdate::fmt_http_date(time))
+    })
+}
+
+impl Remote for HttpClient {
+    fn list<'a>(&'a mut self, folder: &'a RemotePath) -> Later<'a, Vec<Entry>> {
+        Box::pin(self.list_folder(folder))
+    }
+
+    fn stat<'a>(&'a mut self, path: &'a RemotePath) -> Later<'a, Entry> {
+        Box::pin(self.stat_path(path))
+    }
+
+    fn open<'a>(&'a mut self, path: &'a RemotePath, ask: &'a Ask) -> Later<'a, Opening> {
+        Box::pin(self.open_file(path, ask))
+    }
+
+    fn receive<'a>(&'a mut self, sink: Box<dyn Sink>) -> Later<'a, ()> {
+        Box::pin(async move { self.pour(sink).await.map(drop) })
+    }
+
+    fn begin_upload<'a>(
+        &'a mut self,
+        path: &'a RemotePath,
+        upload: &'a Upload,
+        token: Option<&'a str>,
+    ) -> Later<'a, Begun> {
+        Box::pin(async move {
+            if self.offers_tus(&path.parent()).await? {
+                return self.begin_tus(path, upload, token).await;
+            }
+            Ok(Begun {
+                length: upload.length,
+                modified: upload.modified,
+                ..Begun::default()
+            })
+        })
+    }
+
+    fn send<'a>(
+        &'a mut self,
+        path: &'a RemotePath,
+        begun: &'a Begun,
+        content: Content,
+        meter: &'a Meter,
+    ) -> Later<'a, ()> {
+        Box::pin(async move {
+            match &begun.token {
+                Some(token) => self.send_tus(token, begun, content, meter).await,
+                None => self.put(path, begun, content, meter).await,
+            }
+        })
+    }
+
+    fn remove<'a>(&'a mut self, path: &'a RemotePath, kind: Kind) -> Later<'a, ()> {
+        Box::pin(self.remove_path(path, kind))
+    }
+
+    fn make_folder<'a>(&'a mut self, path: &'a RemotePath) -> Later<'a, ()> {
+        Box::pin(self.make(path))
+    }
+
+    fn rename<'a>(&'a mut self, from: &'a RemotePath, to: &'a RemotePath) -> Later<'a, ()> {
+        Box::pin(self.relocate(from, to))
+    }
+
+    fn register<'a>(&'a mut self, name: &'a str, password: &'a [u8]) -> Later<'a, ()> {
+        Box::pin(self.sign_up(name, password))
+    }
+
+    fn log_in<'a>(&'a mut self, login: Login) -> Later<'a, ()> {
+        Box::pin(self.go_on_as(login))
+    }
+
+    fn close<'a>(&'a mut self) -> Later<'a, ()> {
+        Box::pin(async move {
+            self.pending = None;
+            if let Some(connection) = self.connection.take() {
+                connection.close().await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Without the password.
+impl std::fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpClient")
+            .field("url", &self.url.to_string())
+            .finish_non_exhaustive()
+    }
+}
