@@ -26,12 +26,16 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring::{Ticketer, default_provider};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 
 pub use channel::{Channel, HANDSHAKE};
 pub use connector::{Connector, Trust};
 pub use identity::Identity;
 pub use self_signed::SelfSigned;
+
+/// How many sessions are kept for one that is [apart](Acceptor::apart): that of
+/// a control connection, and of data connections that did not resume it.
+const SESSIONS: usize = 8;
 
 /// The server's side of TLS for one protocol.
 ///
@@ -57,17 +61,16 @@ impl Acceptor {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(identity.clone()));
         config.alpn_protocols = vec![protocol.into()];
-        // Nothing is kept here for a session to be resumed: nobody can crowd out
-        // the sessions of others, and all who resume show a ticket, by which it
-        // is known whose session it is.
+        // Nothing is kept here for a session to be resumed: tickets are enough,
+        // and nobody can crowd out the sessions of others.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Self {
+        config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        Ok(Self {
             config: Arc::new(config),
-        }
-        .apart()
+        })
     }
 
-    /// The same with tickets of its own: a session that is
+    /// The same with tickets and kept sessions of its own: a session that is
     /// [resumed](Channel::is_resumed) by this one has begun with it.
     ///
     /// # Errors
@@ -75,6 +78,8 @@ impl Acceptor {
     pub fn apart(&self) -> io::Result<Self> {
         let mut config = (*self.config).clone();
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        // For clients of TLS 1.2 that want no tickets, as curl does.
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
         Ok(Self {
             config: Arc::new(config),
         })
