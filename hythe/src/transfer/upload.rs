@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -186,6 +187,9 @@ async fn send_pipe(
     Ok(Done { file: None, bytes })
 }
 
+/// How long it is known which uploads have begun: longer than servers keep them.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// What is kept of an upload that has begun: by what the server knows it.
 #[derive(Debug)]
 struct Note {
@@ -234,7 +238,23 @@ impl Note {
         let text = serde_json::to_vec(&kept).map_err(io::Error::other)?;
         let new = self.file.with_extension(std::process::id().to_string());
         fs::write(&new, text)?;
-        fs::rename(&new, &self.file)
+        fs::rename(&new, &self.file)?;
+        self.forget_old()
+    }
+
+    /// Removes the notes of uploads that nobody went on with.
+    fn forget_old(&self) -> io::Result<()> {
+        let Some(folder) = self.file.parent() else {
+            return Ok(());
+        };
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age > KEPT {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn remove(&self) {
