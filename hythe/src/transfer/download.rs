@@ -120,6 +120,9 @@ impl Download<'_> {
             return Ok(self.done(bytes));
         }
         let part = Part::open(file, url)?;
+        if let Some(why) = part.forgotten {
+            self.restarted(why);
+        }
         let mut tries = Tries::new(self.settings);
         let mut restarts = 0;
         loop {

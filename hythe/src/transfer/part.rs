@@ -29,6 +29,8 @@ pub(super) struct Part {
     pub(super) file: Arc<File>,
     pub(super) journal: Arc<Journal>,
     url: String,
+    /// Why what was there can't be gone on with, if something was.
+    pub(super) forgotten: Option<&'static str>,
 }
 
 impl Part {
@@ -45,28 +47,20 @@ impl Part {
         lock(&file)?;
         let journal = Journal::read(open(&journal_path).map_err(local)?).map_err(local)?;
         let length = file.metadata().map_err(local)?.len();
-        let usable = |journal: &Journal| {
-            let head = journal.head();
-            let reached = journal.segments().iter().map(|segment| segment.done).max();
-            head.url == url
-                && head.version.is_telling()
-                && head.boot == boot()
-                && reached.unwrap_or(0) <= length
-        };
         let journal = match journal {
-            Ok(journal) if usable(&journal) => journal,
-            Ok(journal) => {
-                journal
-                    .set(head(url, &Version::default()), whole(None))
-                    .map_err(local)?;
-                file.set_len(0).map_err(local)?;
-                journal
-            }
+            Ok(journal) => Ok((why_not(&journal, url, length), journal)),
             Err(empty) => {
-                file.set_len(0).map_err(local)?;
-                Journal::begin(empty, head(url, &Version::default()), whole(None)).map_err(local)?
+                let head = head(url, &Version::default());
+                let left = (length > 0).then_some("nobody knows what the part is of");
+                Journal::begin(empty, head, whole(None)).map(|journal| (left, journal))
             }
         };
+        let (forgotten, journal) = journal.map_err(local)?;
+        if forgotten.is_some() || journal.done() == 0 {
+            let head = head(url, &Version::default());
+            journal.set(head, whole(None)).map_err(local)?;
+            file.set_len(0).map_err(local)?;
+        }
         Ok(Self {
             target: target.into(),
             path,
@@ -74,6 +68,7 @@ impl Part {
             file: Arc::new(file),
             journal: Arc::new(journal),
             url: url.to_owned(),
+            forgotten,
         })
     }
 
@@ -99,6 +94,27 @@ impl Part {
     pub(super) fn discard(self) {
         fs::remove_file(&self.path).ok();
         fs::remove_file(&self.journal_path).ok();
+    }
+}
+
+/// Why a part of this length can't be gone on with, if something is there.
+fn why_not(journal: &Journal, url: &str, length: u64) -> Option<&'static str> {
+    let head = journal.head();
+    let segments = journal.segments();
+    let begun = segments
+        .iter()
+        .filter(|segment| segment.done > segment.start);
+    let reached = begun.map(|segment| segment.done).max()?;
+    if head.url != url {
+        Some("the part is of something else")
+    } else if !head.version.is_telling() {
+        Some("nobody can tell whether the file is still the same")
+    } else if head.boot != boot() {
+        Some("this machine was restarted, and may have lost some of the part")
+    } else if reached > length {
+        Some("some of the part is missing")
+    } else {
+        None
     }
 }
 
