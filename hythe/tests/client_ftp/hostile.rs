@@ -3,18 +3,30 @@
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hythe::client::{
     Ask, Begun, Content, Error, FtpClient, Meter, Options, Reason, Remote, RemotePath, Result,
 };
+use hythe::tls::SelfSigned;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::{Taken, get, options, path, run, url};
 
+trait Link: Read + Write {}
+
+impl<S: Read + Write> Link for S {}
+
 /// A control connection, from the server's side.
 struct Peer {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Link>>,
+    /// What is underneath, if TLS has begun.
+    tcp: TcpStream,
     /// Where data is awaited.
     data: Option<TcpListener>,
 }
@@ -98,8 +110,11 @@ impl Scripted {
         let address = listener.local_addr().unwrap();
         let thread = thread::spawn(move || {
             for stream in listener.incoming() {
-                let stream = BufReader::new(stream.unwrap());
-                let mut peer = Peer { stream, data: None };
+                let tcp = stream.unwrap();
+                let link: Box<dyn Link> = Box::new(tcp.try_clone().unwrap());
+                let stream = BufReader::new(link);
+                let data = None;
+                let mut peer = Peer { stream, tcp, data };
                 peer.say(greeting);
                 while let Some(line) = peer.hear() {
                     if !script(&mut peer, &line) {
@@ -303,10 +318,7 @@ fn replies_are_bounded() {
     let silent = Scripted::at("USER", |_, _| {});
     assert_eq!(fails(silent.get()).reason, Reason::Lost);
     let gone = Scripted::at("USER", |peer, _| {
-        peer.stream
-            .get_mut()
-            .shutdown(std::net::Shutdown::Both)
-            .unwrap();
+        peer.tcp.shutdown(std::net::Shutdown::Both).unwrap();
     });
     assert_eq!(fails(gone.get()).reason, Reason::Lost);
     let other = Scripted::greeting("SSH-2.0-x\r\n", |_, _| false);
@@ -529,10 +541,7 @@ fn a_session_that_the_server_ended_begins_anew() {
         let server = Scripted::at("SIZE", move |peer, _| {
             peer.say("213 10\r\n");
             peer.say(word);
-            peer.stream
-                .get_mut()
-                .shutdown(std::net::Shutdown::Both)
-                .ok();
+            peer.tcp.shutdown(std::net::Shutdown::Both).ok();
         });
         run(async {
             let mut client = server.connect().await.unwrap();
@@ -547,5 +556,69 @@ fn a_session_that_the_server_ended_begins_anew() {
             let taken = Taken::new(1);
             assert!(client.receive(Box::new(taken)).await.is_err());
         });
+    }
+}
+
+/// Under TLS, an end that is not announced may be somebody's on the way who cut
+/// the connection: whatever the control connection says, and however little is
+/// known of the size.
+#[test]
+fn data_without_its_end_announced_is_lost() {
+    let kept = tempfile::tempdir().unwrap();
+    let pair = SelfSigned::kept_in(kept.path());
+    pair.identity(1_795_000_000, vec!["127.0.0.1".into()])
+        .unwrap();
+    let file = pair.file();
+    let certificate = CertificateDer::from_pem_file(file).unwrap();
+    let key = PrivateKeyDer::from_pem_file(file).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key);
+    let config = Arc::new(config.unwrap());
+    let secure = move |stream: TcpStream| {
+        let tls = ServerConnection::new(Arc::clone(&config)).unwrap();
+        StreamOwned::new(tls, stream)
+    };
+    for announced in [true, false] {
+        let secure = secure.clone();
+        let server = Scripted::new(move |peer, line| {
+            match line.split(' ').next().unwrap_or_default() {
+                "AUTH" => {
+                    peer.say("234 Go on.\r\n");
+                    let tls: Box<dyn Link> = Box::new(secure(peer.tcp.try_clone().unwrap()));
+                    peer.stream = BufReader::new(tls);
+                }
+                "PBSZ" | "PROT" => peer.say("200 Fine.\r\n"),
+                "FEAT" | "SIZE" => peer.say("500 What?\r\n"),
+                "RETR" => {
+                    peer.say("150 Here.\r\n");
+                    let mut data = secure(peer.accept());
+                    data.write_all(b"01234").unwrap();
+                    if announced {
+                        data.conn.send_close_notify();
+                    }
+                    data.flush().unwrap();
+                    drop(data);
+                    peer.say("226 Done.\r\n");
+                }
+                _ => return false,
+            }
+            true
+        });
+        let insecure = Options {
+            insecure: true,
+            ..options()
+        };
+        let got = run(async {
+            let url = url("ftps", server.address);
+            let mut client = FtpClient::connect(url, insecure).await?;
+            get(&mut client, &path("x"), &Ask::default()).await
+        });
+        match announced {
+            true => assert_eq!(got.unwrap().1, b"01234"),
+            false => assert_eq!(got.unwrap_err().reason, Reason::Lost),
+        }
     }
 }
