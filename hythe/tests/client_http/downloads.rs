@@ -115,6 +115,19 @@ fn parts_that_do_not_fit_are_refused() {
             assert_eq!(error.reason, reason, "{fields}: {error}");
         });
     }
+    for (body, word) in [
+        ("3\r\nwat\r\n0\r\n\r\n", "less"),
+        ("6\r\nwaters\r\n0\r\n\r\n", "more"),
+    ] {
+        let head =
+            "HTTP/1.1 206 Part\r\nContent-Range: bytes 6-10/11\r\nTransfer-Encoding: chunked";
+        let server = Scripted::one(format!("{head}\r\n\r\n{body}"));
+        with(&server.url("/"), async |client| {
+            let ask = from(6, known.clone());
+            let error = fetch(client, "/a", &ask).await.unwrap_err();
+            assert!(error.text.contains(word), "{error}");
+        });
+    }
     let server =
         Scripted::one("HTTP/1.1 206 Part\r\nContent-Range: bytes 6-9/11\r\n\r\nwater river");
     with(&server.url("/"), async |client| {
