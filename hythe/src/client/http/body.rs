@@ -44,6 +44,8 @@ impl Coding {
 /// Takes a body as it comes over the wire.
 pub(super) struct Framed {
     left: Left,
+    /// How much is still to come, where that was announced besides.
+    announced: Option<u64>,
     sink: Coded,
     wrong: Option<Error>,
 }
@@ -72,9 +74,15 @@ impl Framed {
                 Body::Chunked => Left::Chunks(Chunked::new()),
                 Body::UntilClose => Left::UntilClose,
             },
+            announced: None,
             sink: Coded::new(coding, sink),
             wrong: None,
         }
+    }
+
+    /// The same, and there must be so many bytes however they are framed.
+    pub(super) fn announced(self, announced: Option<u64>) -> Self {
+        Self { announced, ..self }
     }
 
     /// Takes what came together with the head, and leaves what is behind the
@@ -106,6 +114,15 @@ impl Framed {
                 }
             },
         };
+        if let Some(announced) = &mut self.announced {
+            match announced.checked_sub(data.len() as u64) {
+                Some(left) => *announced = left,
+                None => {
+                    self.wrong = Some(Error::protocol("more comes than was announced"));
+                    return used;
+                }
+            }
+        }
         if !data.is_empty()
             && let Err(error) = self.sink.take(data)
         {
@@ -128,6 +145,9 @@ impl Framed {
             return Err(wrong);
         }
         let whole = self.is_whole();
+        if whole && self.announced.is_some_and(|left| left > 0) {
+            return Err(Error::protocol("less came than was announced"));
+        }
         if whole || (closed && matches!(self.left, Left::UntilClose)) {
             self.sink.finish()?;
         } else if self.sink.room() > 0 {

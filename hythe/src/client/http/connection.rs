@@ -210,6 +210,11 @@ impl Connection {
                     Event::Heard(answer) => {
                         let answer = answer?;
                         interim += 1;
+                        if answer.is_success() {
+                            // It has all before we hear that it went out; or it
+                            // errs, and has to take the rest.
+                            return sending.await.map(|()| answer);
+                        }
                         if !answer.is_interim() || interim > MAX_INTERIM {
                             return Ok(unusable(answer));
                         }

@@ -66,6 +66,31 @@ const EXPECT_FROM: u64 = 1024 * 1024;
 const LISTINGS: &str = "application/json, text/html;q=0.5";
 
 /// A session with a server of HTTP. It connects when it has to.
+///
+/// ```
+/// use hythe::client::{Ask, HttpClient, Options, Remote, Url};
+/// use hythe_net::{Reactor, mux::Epoll};
+/// # use std::{io::{Read, Write}, net::TcpListener};
+/// # let server = TcpListener::bind("127.0.0.1:0")?;
+/// # let address = server.local_addr()?;
+/// # std::thread::spawn(move || {
+/// #     let (mut stream, _) = server.accept().unwrap();
+/// #     stream.read(&mut [0; 4096]).unwrap();
+/// #     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n").unwrap();
+/// # });
+///
+/// let url = Url::parse(&format!("http://{address}/river.txt"))?;
+/// let mut client = HttpClient::connect(url.clone(), Options::default())?;
+/// let opening = Reactor::new(Epoll::edge()?)?.block_on(async {
+///     let head = Ask {
+///         head_only: true,
+///         ..Ask::default()
+///     };
+///     client.open(&url.path, &head).await
+/// })??;
+/// assert_eq!(opening.total, Some(5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct HttpClient {
     url: Url,
     options: Options,
@@ -86,6 +111,8 @@ pub struct HttpClient {
 struct Pending {
     body: Body,
     coding: Coding,
+    /// How many bytes it must come to, if that is known besides.
+    announced: Option<u64>,
     keep_alive: bool,
 }
 
@@ -285,6 +312,7 @@ impl HttpClient {
         self.pending = (answer.body != Body::None).then_some(Pending {
             body: answer.body,
             coding: Coding::Identity,
+            announced: None,
             keep_alive: answer.keep_alive,
         });
         let wanted = answer.keep_alive || self.pending.is_some();
@@ -322,6 +350,7 @@ impl HttpClient {
             return Ok(End::Whole);
         };
         let framed = Framed::new(pending.body, pending.coding, sink);
+        let framed = framed.announced(pending.announced);
         let end = connection.pour(framed).await?;
         if end == End::Whole && pending.keep_alive {
             self.connection = Some(connection);
@@ -403,13 +432,20 @@ impl HttpClient {
         };
         let line = said.split(|byte| *byte == b'\n').next();
         let line = shown(line.unwrap_or_default());
-        // Some say nothing but the status once more.
-        let said = if answer.line().contains(line.as_str()) {
-            ""
-        } else {
-            &line
-        };
-        answer.refusal(said, self.named)
+        // Some begin with the status once more, or say nothing else.
+        let said = line.strip_prefix(&answer.line()).unwrap_or(&line);
+        let said = said.trim_start_matches([':', ' ']);
+        let error = answer.refusal(said, self.named);
+        if answer.status == 401 && !self.named && self.password_is_known() {
+            let text = "it redirects to another server, which asks for a password; ask there";
+            return Error::new(error.reason, text);
+        }
+        error
+    }
+
+    fn password_is_known(&self) -> bool {
+        let login = self.login.as_ref();
+        login.is_some_and(|login| login.password.is_some())
     }
 
     /// What the body says, if that is short.
@@ -462,27 +498,17 @@ impl HttpClient {
                 Some(opening) => Ok(opening),
                 None => self.open_anew(plain, path, ask, false).await,
             },
-            416 if partial => {
-                let total = answer.content_range().and_then(|range| range.total);
-                let version = Version {
-                    size: total,
-                    ..answer.version()
-                };
-                let same = ask.version.as_ref().is_none_or(|asked| asked.is(&version));
-                if total == Some(ask.from) && same {
+            416 if partial => match nothing_left(&answer, ask) {
+                Some(opening) => {
                     self.settle().await;
-                    return Ok(Opening {
-                        offset: ask.from,
-                        length: Some(0),
-                        total,
-                        version,
-                        head: answer.head,
-                        ..Opening::default()
-                    });
+                    Ok(opening)
                 }
-                let shorter = total.is_some_and(|total| total < ask.from);
-                self.open_anew(plain, path, ask, shorter).await
-            }
+                None => {
+                    let total = answer.content_range().and_then(|range| range.total);
+                    let shorter = total.is_some_and(|total| total < ask.from);
+                    self.open_anew(plain, path, ask, shorter).await
+                }
+            },
             206 => {
                 self.give_up();
                 Err(Error::protocol(
@@ -582,11 +608,12 @@ impl HttpClient {
                 "the file is not the one it was before",
             ));
         }
-        if let Some(pending) = &mut self.pending
-            && pending.body == Body::UntilClose
-        {
-            // Now its end is known.
-            pending.body = Body::Length(length);
+        if let Some(pending) = &mut self.pending {
+            pending.announced = Some(length);
+            if pending.body == Body::UntilClose {
+                // Now its end is known.
+                pending.body = Body::Length(length);
+            }
         }
         Ok(Some(Opening {
             offset: start,
@@ -737,7 +764,18 @@ impl HttpClient {
                     )));
                 }
                 (None, _) if answer.is_success() => return Ok(()),
-                (None, _) => return Err(self.refused_upload(answer).await),
+                (None, _) => {
+                    let status = answer.status;
+                    let mut error = self.refused_upload(answer).await;
+                    // It may be the folder that is missing (RFC 4918 section 9.7.1).
+                    if status == 409
+                        && let Err(folder) = self.stat_path(&path.parent()).await
+                        && folder.reason == Reason::NotFound
+                    {
+                        error.reason = Reason::NotFound;
+                    }
+                    return Err(error);
+                }
             }
         }
         Err(Error::protocol("the server redirects without an end"))
@@ -883,6 +921,24 @@ fn redirected(from: &Url, answer: &Answer) -> Result<Url> {
     Ok(url)
 }
 
+/// That what was asked for begins where the file ends, if it does.
+fn nothing_left(answer: &Answer, ask: &Ask) -> Option<Opening> {
+    let total = answer.content_range()?.total?;
+    let version = Version {
+        size: Some(total),
+        ..answer.version()
+    };
+    let same = ask.version.as_ref().is_none_or(|asked| asked.is(&version));
+    (total == ask.from && same).then(|| Opening {
+        offset: ask.from,
+        length: Some(0),
+        total: Some(total),
+        version,
+        head: answer.head.clone(),
+        ..Opening::default()
+    })
+}
+
 /// The part that is asked for.
 fn range(ask: &Ask) -> String {
     match ask.to {
@@ -973,7 +1029,10 @@ impl Remote for HttpClient {
 
     fn close<'a>(&'a mut self) -> Later<'a, ()> {
         Box::pin(async move {
-            self.pending = None;
+            if self.pending.is_some() {
+                // What still comes, nobody waits for.
+                self.give_up();
+            }
             if let Some(connection) = self.connection.take() {
                 connection.close().await;
             }

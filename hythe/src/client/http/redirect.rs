@@ -27,7 +27,7 @@ pub(super) fn resolve(base: &Url, reference: &[u8]) -> Result<Url, String> {
     let path = if path.starts_with('/') {
         RemotePath::from_url(path, query)
     } else if path.is_empty() {
-        RemotePath::from_url(here, query.or(base.path.query()))
+        RemotePath::from_url(here, query.or_else(|| base.path.query()))
     } else {
         let folder = here.rfind('/').map_or(0, |slash| slash + 1);
         RemotePath::from_url(&format!("{}{path}", &here[..folder]), query)
@@ -50,10 +50,12 @@ pub(super) fn absolute(url: &Url) -> String {
 
 /// A path with its query, as a request line has it.
 pub(super) fn target(path: &RemotePath) -> String {
-    match path.query() {
+    let target = match path.query() {
         Some(query) => format!("{}?{query}", path.encoded()),
         None => path.encoded().to_owned(),
-    }
+    };
+    // Nothing is a fragment any more.
+    target.replace('#', "%23")
 }
 
 /// Whether following the redirect would give away what TLS protects.
@@ -63,6 +65,10 @@ pub(super) fn leaves_tls(from: &Url, to: &Url) -> bool {
 
 fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text)?;
+    // It is one that had to be encoded, which no resolver knows.
+    if url.host.contains('%') {
+        return Err(format!("{:?} is no host", url.host));
+    }
     Ok(Url { login: None, ..url })
 }
 
