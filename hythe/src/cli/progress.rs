@@ -96,10 +96,11 @@ impl Progress {
 
     /// Says something beside the bars.
     pub(super) fn say(&self, text: &str) {
+        // `eprintln` panics where standard error is closed.
+        let say = || _ = writeln!(io::stderr(), "{text}");
         match &self.bars {
-            Some(bars) => _ = bars.println(text),
-            // `eprintln` panics where standard error is closed.
-            None => _ = writeln!(io::stderr(), "{text}"),
+            Some(bars) => bars.suspend(say),
+            None => say(),
         }
     }
 

@@ -124,8 +124,11 @@ impl Answer {
     /// the body, if it is for people; `named` is whether we told who we are.
     pub(super) fn refusal(&self, said: &str, named: bool) -> Error {
         let mut text = self.line();
-        if !said.is_empty() {
-            text = format!("{text}: {said}");
+        // Some, as ours, begin by saying it again.
+        let more = said.strip_prefix(&*text).unwrap_or(said);
+        let more = more.trim_start_matches([':', ' ']);
+        if !more.is_empty() {
+            text = format!("{text}: {more}");
         }
         let reason = match self.status {
             401 => {
