@@ -176,11 +176,11 @@ fn for_each(
     reach: &Reach,
     work: impl AsyncFn(&Connections) -> Result<(), Error>,
 ) -> Result<(), Failure> {
-    let urls: Vec<Url> = urls
+    let mut urls: Vec<Url> = urls
         .iter()
         .map(|url| parse_url(url))
         .collect::<Result<_, _>>()?;
-    let options = reach.options(&urls)?;
+    let options = reach.options(&mut urls)?;
     finish(async {
         for url in &urls {
             let connections = Connections::new(url.clone(), options.clone());

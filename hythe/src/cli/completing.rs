@@ -39,9 +39,11 @@ impl<'a> Completing<'a> {
             return names.clone();
         }
         // What can't be listed has no names to offer.
-        let entries = self.shell.list(&path).unwrap_or_default();
+        let entries = self.shell.list_soon(&path).unwrap_or_default();
         let names = entries.into_iter().filter_map(|entry| {
             let name = String::from_utf8(entry.name).ok()?;
+            // The line that is typed goes to the terminal as it is.
+            let name = Some(name).filter(|name| !name.contains(char::is_control))?;
             Some((name, entry.kind == Kind::Folder))
         });
         let names: Vec<_> = names.collect();

@@ -80,8 +80,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
     let urls = args.urls.iter().map(|url| parse_url(url));
-    let urls: Vec<Url> = urls.collect::<Result<_, _>>()?;
-    let settings = args.effort.settings(args.reach.options(&urls)?);
+    let mut urls: Vec<Url> = urls.collect::<Result<_, _>>()?;
+    let settings = args.effort.settings(args.reach.options(&mut urls)?);
     let style = match (args.json, args.quiet) {
         (true, _) => Style::Json,
         (false, true) => Style::Quiet,
@@ -130,13 +130,13 @@ async fn fetch_all(
     progress: &Progress,
 ) -> Result<(), Failure> {
     let mut first = None;
-    for (index, url) in urls.iter().enumerate() {
+    for url in urls {
         let connections = Connections::new(url.clone(), settings.options.clone());
         let fetched = fetch(args, &connections, settings, progress).await;
         connections.close().await;
         if let Err(failure) = fetched {
-            if index + 1 < urls.len() || first.is_some() {
-                progress.failed(&url.to_string(), &failure.to_string());
+            if urls.len() > 1 {
+                progress.failed(&failure.to_string());
             }
             first.get_or_insert(failure);
         }
@@ -177,11 +177,15 @@ async fn fetch(
         checksum: args.checksum.clone(),
     };
     let done = download(connections, &url.path, &target, settings, progress).await;
-    done.map(drop)
-        .map_err(|error| match (&error.reason, &target.file) {
-            (Reason::Exists | Reason::Local, _) => told_plainly(&error),
-            _ => told(url, &error),
-        })
+    match done {
+        Ok(_) => Ok(()),
+        // Whoever reads has seen enough.
+        Err(error) if error.reason == Reason::Closed => Ok(()),
+        Err(error) if matches!(error.reason, Reason::Exists | Reason::Local) => {
+            Err(told_plainly(&error))
+        }
+        Err(error) => Err(told(url, &error)),
+    }
 }
 
 /// The thing is in the text already.
@@ -213,11 +217,17 @@ async fn name(connections: &Connections) -> Result<PathBuf, Failure> {
         head_only: true,
         ..Ask::default()
     };
-    let failed = |error: Error| told(url, &error);
     let open = async |remote: &mut dyn Remote| remote.open(&url.path, &ask).await;
-    let opening = connections.with(open).await.map_err(failed)?;
-    let name = opening.name.and_then(|name| safe_name(&name));
-    let name = name.unwrap_or_else(|| b"index.html".to_vec());
+    let named = match connections.with(open).await {
+        Ok(opening) => opening.name.and_then(|name| safe_name(&name)),
+        // The download will tell what is wrong, if it is.
+        Err(_) => None,
+    };
+    let mut name = named.unwrap_or_else(|| b"index.html".to_vec());
+    if name.starts_with(b".") {
+        // Hidden files are settings, which are nobody else's to choose.
+        name[0] = b'_';
+    }
     Ok(std::ffi::OsString::from_vec(name).into())
 }
 
@@ -234,7 +244,8 @@ async fn show_head(connections: &Connections) -> Result<(), Failure> {
         let text = format!("{url}: {} has no heads", url.scheme.as_str());
         return Err(Failure::new(Exit::Other, text));
     }
-    super::print(&opening.head)
+    super::progress::show_head(&opening.head);
+    Ok(())
 }
 
 // --- Folders -----------------------------------------------------------------
@@ -247,7 +258,9 @@ async fn fetch_folder(
 ) -> Result<(), Failure> {
     let url = connections.url();
     let name = url.path.name().and_then(|name| safe_name(&name));
-    let name = name.map(std::ffi::OsString::from_vec).unwrap_or_default();
+    let name = name.map(std::ffi::OsString::from_vec);
+    // What is in the root of a server goes into a folder of its own, too.
+    let name = name.unwrap_or_else(|| url.host.clone().into());
     let into = folder(args)?.join(name);
     let plan = download_plan(connections, &url.path.as_folder(), &into).await;
     let plan = plan.map_err(|error| told(url, &error))?;
@@ -282,7 +295,7 @@ async fn fetch_folder(
                 let done = download(connections, &item.remote, &target, alone, progress).await;
                 let error = done.err()?;
                 let failure = told(connections.url().with_path(item.remote.clone()), &error);
-                progress.failed(&item.local.display().to_string(), &failure.to_string());
+                progress.failed(&failure.to_string());
                 Some(failure.exit())
             });
         job

@@ -43,8 +43,8 @@ struct Row<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let url = parse_url(&args.url)?;
-    let options = args.reach.options(std::slice::from_ref(&url))?;
+    let mut url = parse_url(&args.url)?;
+    let options = args.reach.options(std::slice::from_mut(&mut url))?;
     let connections = Connections::new(url.clone(), options);
     let entries = finish(async {
         let entries = list(&connections).await.map_err(|error| told(&url, &error));

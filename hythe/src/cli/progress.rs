@@ -48,6 +48,9 @@ pub(super) struct Progress {
     /// Whether heads are shown.
     heads: bool,
     started: RefCell<HashMap<String, (Instant, u64)>>,
+    /// What can be gone on with if it is interrupted, with its meter and where it
+    /// began.
+    resumable: RefCell<HashMap<String, (Meter, u64)>>,
     /// Of those that were expected, how many are there.
     files: Cell<(usize, usize)>,
 }
@@ -85,13 +88,17 @@ impl Progress {
             ticker,
             heads,
             started: RefCell::default(),
+            resumable: RefCell::default(),
             files: Cell::default(),
         }
     }
 
-    /// Whether something has begun and not ended.
+    /// Whether something has begun and not ended, and can be gone on with.
     pub(super) fn is_unfinished(&self) -> bool {
-        !self.state().active.is_empty()
+        let resumable = self.resumable.borrow();
+        resumable
+            .values()
+            .any(|(meter, offset)| *offset > 0 || meter.moved() > 0)
     }
 
     /// Says something beside the bars.
@@ -128,11 +135,7 @@ impl Progress {
     }
 
     /// Says that one of several failed.
-    pub(super) fn failed(&self, name: &str, text: &str) {
-        self.end(name);
-        if self.style == Style::Json {
-            emit(&json!({"event": "failed", "name": name, "error": text}));
-        }
+    pub(super) fn failed(&self, text: &str) {
         self.say(&format!("hythe: {text}"));
     }
 
@@ -190,6 +193,7 @@ impl Progress {
     }
 
     fn done(&self, name: &str, bytes: u64) {
+        self.resumable.borrow_mut().remove(name);
         let moved = self
             .state()
             .active
@@ -223,8 +227,13 @@ impl Watch for Progress {
                 name,
                 total,
                 offset,
+                resumes,
                 meter,
             } => {
+                if resumes {
+                    let kept = (meter.clone(), offset);
+                    self.resumable.borrow_mut().insert(name.to_owned(), kept);
+                }
                 self.begun(name, total, offset, meter);
                 if offset > 0 && self.bars.is_some() {
                     let name = shown(name.as_bytes());
@@ -242,19 +251,34 @@ impl Watch for Progress {
                 self.say(&format!("{name}: {error}; trying again in {wait}"));
             }
             Event::Done { name, bytes } => self.done(name, bytes),
+            Event::Failed { name, .. } => {
+                self.resumable.borrow_mut().remove(name);
+                self.end(name);
+            }
             Event::Skipped { name } if self.bars.is_some() => {
                 self.one_more(1, 0);
                 let name = shown(name.as_bytes());
                 self.say(&format!("{name}: is there already, the same"));
             }
-            Event::Head { head } if self.heads => {
-                // A closed pipe is noticed by what comes next.
-                let mut output = io::stdout().lock();
-                output.write_all(head).and_then(|()| output.flush()).ok();
-            }
+            Event::Head { head } if self.heads => show_head(head),
             Event::Skipped { .. } | Event::Head { .. } => {}
         }
     }
+}
+
+/// Shows the head of a response; on a terminal, with what would move the cursor
+/// made visible.
+pub(super) fn show_head(head: &[u8]) {
+    let mut output = io::stdout().lock();
+    let text = if output.is_terminal() {
+        let lines = head.split(|byte| *byte == b'\n');
+        let lines = lines.map(|line| shown(line.trim_ascii_end()));
+        lines.collect::<Vec<_>>().join("\n").into_bytes()
+    } else {
+        head.to_vec()
+    };
+    // A closed pipe is noticed by what comes next.
+    output.write_all(&text).and_then(|()| output.flush()).ok();
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -279,6 +303,9 @@ fn as_json(event: &Event<'_>) -> Option<serde_json::Value> {
             "event": "retrying", "name": name, "error": error.text, "seconds": wait.as_secs_f64(),
         }),
         Event::Done { name, bytes } => json!({"event": "done", "name": name, "bytes": bytes}),
+        Event::Failed { name, error } => {
+            json!({"event": "failed", "name": name, "error": error.text})
+        }
         Event::Skipped { name } => json!({"event": "skipped", "name": name}),
         Event::Head { .. } => return None,
     })

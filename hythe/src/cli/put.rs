@@ -50,14 +50,14 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let Some((url, sources)) = args.words.split_last() else {
         return Err(Failure::new(Exit::Usage, "there is nothing to send"));
     };
-    let url = parse_url(&url.to_string_lossy())?;
+    let mut url = parse_url(&url.to_string_lossy())?;
     if sources.len() > 1 && !url.path.is_folder() {
         let text = format!("{url} is one file; end it with a slash to send several into a folder");
         return Err(Failure::new(Exit::Usage, text));
     }
     let settings = args
         .effort
-        .settings(args.reach.options(std::slice::from_ref(&url))?);
+        .settings(args.reach.options(std::slice::from_mut(&mut url))?);
     let style = match (args.json, args.quiet) {
         (true, _) => Style::Json,
         (false, true) => Style::Quiet,
@@ -100,7 +100,7 @@ async fn send_all(
         let sent = send(args, source, connections, settings, progress).await;
         if let Err(failure) = sent {
             if sources.len() > 1 {
-                progress.failed(&source.display().to_string(), &failure.to_string());
+                progress.failed(&failure.to_string());
             }
             first.get_or_insert(failure);
         }
@@ -209,7 +209,7 @@ async fn send_folder(
                 let sent = upload(connections, file, &item.remote, alone, progress).await;
                 let error = sent.err()?;
                 let failure = told(connections.url().with_path(item.remote.clone()), &error);
-                progress.failed(&item.local.display().to_string(), &failure.to_string());
+                progress.failed(&failure.to_string());
                 Some(failure.exit())
             });
         job

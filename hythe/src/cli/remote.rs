@@ -81,8 +81,9 @@ pub(super) struct Effort {
 }
 
 impl Reach {
-    /// How to reach these servers. Asks for a password if one is needed.
-    pub(super) fn options(&self, urls: &[Url]) -> Result<Options, Failure> {
+    /// How to reach these servers. Passwords that are missing are put into the
+    /// URLs, so that no server hears of another's.
+    pub(super) fn options(&self, urls: &mut [Url]) -> Result<Options, Failure> {
         let variable = std::env::var_os("HYTHE_PASSWORD").map(|text| text.into_vec());
         let given = self.user.as_deref().map(|user| match user.split_once(':') {
             Some((name, password)) => Login {
@@ -91,38 +92,43 @@ impl Reach {
             },
             None => Login {
                 name: user.into(),
-                password: variable.clone(),
+                password: None,
             },
         });
-        let mut options = Options {
-            connect: Duration::from_secs(self.connect_timeout),
-            stall: Duration::from_secs(self.stall),
-            credentials: Credentials {
-                given,
-                netrc: String::new(),
-            }
-            .with_netrc(),
-            insecure: self.insecure,
-            ca: self.cacert.clone(),
-        };
+        let credentials = Credentials {
+            given,
+            netrc: String::new(),
+        }
+        .with_netrc();
+        let mut asked: Vec<Url> = Vec::new();
         for url in urls {
-            let login = options.credentials.login(url);
+            let login = credentials.login(url);
             let Some(login) = login.filter(|login| login.password.is_none()) else {
                 continue;
             };
-            let password = match &variable {
-                Some(password) => password.clone(),
-                None if io::stdin().is_terminal() => {
-                    secret::password(&format!("Password of {} at {}: ", login.name, url.host))?
-                }
-                None => continue,
+            let same = |other: &&Url| {
+                let theirs = other.login.as_ref().map(|other| &other.name);
+                other.is_same_origin(url) && theirs == Some(&login.name)
             };
-            options.credentials.given = Some(Login {
-                password: Some(password),
-                ..login
-            });
+            let password = match (&variable, asked.iter().find(same)) {
+                (Some(password), _) => Some(password.clone()),
+                (None, Some(other)) => other.login.clone().and_then(|login| login.password),
+                (None, None) if io::stdin().is_terminal() => {
+                    let question = format!("Password of {} at {}: ", login.name, url.host);
+                    Some(secret::password(&question)?)
+                }
+                (None, None) => None,
+            };
+            url.login = Some(Login { password, ..login });
+            asked.push(url.clone());
         }
-        Ok(options)
+        Ok(Options {
+            connect: Duration::from_secs(self.connect_timeout),
+            stall: Duration::from_secs(self.stall),
+            credentials,
+            insecure: self.insecure,
+            ca: self.cacert.clone(),
+        })
     }
 }
 
@@ -157,7 +163,7 @@ pub(super) fn run<T>(work: impl Future<Output = T>) -> Result<Ended<T>, Failure>
         Failure::new(Exit::Other, format!("cannot wait for the network: {error}"))
     };
     let reactor = Reactor::new(Epoll::edge().map_err(failed)?).map_err(failed)?;
-    let signals = signals().map_err(failed)?;
+    let signals = signals(&[SIGINT, SIGTERM]).map_err(failed)?;
     reactor
         .block_on(or(async { Ended::Done(work.await) }, async {
             if wait(signals).await.is_err() {
@@ -178,10 +184,10 @@ pub(super) fn finish<T>(work: impl Future<Output = Result<T, Failure>>) -> Resul
 }
 
 /// Becomes readable when the user, or the system, wants us to end.
-pub(super) fn signals() -> io::Result<UnixStream> {
+pub(super) fn signals(which: &[i32]) -> io::Result<UnixStream> {
     let (reading, writing) = UnixStream::pair()?;
-    for signal in [SIGINT, SIGTERM] {
-        pipe::register(signal, writing.try_clone()?)?;
+    for signal in which {
+        pipe::register(*signal, writing.try_clone()?)?;
     }
     reading.set_nonblocking(true)?;
     Ok(reading)
@@ -208,6 +214,7 @@ pub(super) fn exit(reason: Reason) -> Exit {
         Reason::Interrupted => Exit::Interrupted,
         Reason::Mismatch => Exit::Mismatch,
         Reason::Exists
+        | Reason::Closed
         | Reason::NoSpace
         | Reason::Changed
         | Reason::Unsupported

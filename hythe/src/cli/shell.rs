@@ -2,19 +2,22 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_lite::future::or;
 use hythe_net::mux::Epoll;
+use hythe_net::reactor::timeout;
 use hythe_net::{Reactor, Sink, Stream};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
+use signal_hook::consts::SIGINT;
 
 use super::completing::Completing;
 use super::failure::{Exit, Failure, cause};
@@ -77,8 +80,8 @@ pub(super) const COMMANDS: [(&str, &str, &str); 22] = [
 ];
 
 pub(super) fn run(args: &Args) -> std::result::Result<(), Failure> {
-    let url = parse_url(&args.url)?;
-    let options = args.reach.options(std::slice::from_ref(&url))?;
+    let mut url = parse_url(&args.url)?;
+    let options = args.reach.options(std::slice::from_mut(&mut url))?;
     let settings = args.effort.settings(options.clone());
     let failed = |error: io::Error| {
         Failure::new(Exit::Other, format!("cannot wait for the network: {error}"))
@@ -92,7 +95,10 @@ pub(super) fn run(args: &Args) -> std::result::Result<(), Failure> {
         settings,
         first: folder.clone(),
         folder: RefCell::new(folder),
-        signals: signals().map_err(failed)?,
+        signals: match io::stdin().is_terminal() {
+            true => Some(signals(&[SIGINT]).map_err(failed)?),
+            false => None,
+        },
     };
     shell.begin()?;
     let result = if io::stdin().is_terminal() {
@@ -105,6 +111,9 @@ pub(super) fn run(args: &Args) -> std::result::Result<(), Failure> {
     result
 }
 
+/// How long the Tab key may take.
+const SOON: Duration = Duration::from_secs(3);
+
 /// A session.
 pub(super) struct Shell {
     reactor: Reactor,
@@ -114,7 +123,8 @@ pub(super) struct Shell {
     first: RemotePath,
     /// Where it is.
     folder: RefCell<RemotePath>,
-    signals: UnixStream,
+    /// Ctrl-C. Scripts are ended by it as the kernel does it.
+    signals: Option<UnixStream>,
 }
 
 /// What comes after a command.
@@ -124,15 +134,18 @@ enum Next {
 }
 
 impl Shell {
-    /// Finds out whether the server and the folder are there.
+    /// Finds out whether the server is there. What it does not show to strangers
+    /// it may show to who logs in.
     fn begin(&self) -> std::result::Result<(), Failure> {
-        let listed = self.work(async |remote| remote.list(&self.first).await);
-        listed.map(drop).map_err(|error| {
-            Failure::new(
-                exit(error.reason),
-                format!("{}: {error}", self.connections.url()),
-            )
-        })
+        let Err(error) = self.list(&self.first) else {
+            return Ok(());
+        };
+        let text = format!("{}: {error}", self.connections.url());
+        if error.is_passing() || error.reason == Reason::Local {
+            return Err(Failure::new(exit(error.reason), text));
+        }
+        writeln!(io::stderr(), "{text}").ok();
+        Ok(())
     }
 
     // --- Where commands come from ---
@@ -185,10 +198,8 @@ impl Shell {
     }
 
     fn obey_input(&self) -> std::result::Result<(), Failure> {
-        for line in io::stdin().lock().lines() {
-            let line = line.map_err(|error| {
-                Failure::new(Exit::of(&error), format!("cannot read commands: {error}"))
-            })?;
+        // Passwords are among the lines, so nobody holds on to the input.
+        while let Some(line) = next_line()? {
             if let Next::End = self.obey(&line)? {
                 break;
             }
@@ -256,12 +267,12 @@ impl Shell {
     /// Runs work to its end, or until Ctrl-C.
     fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let local = |error: io::Error| Error::local(&error);
+        let Some(signals) = &self.signals else {
+            return self.reactor.block_on(work).map_err(local)?;
+        };
         // What was pressed before this command is not meant for it.
-        while (&self.signals)
-            .read(&mut [0; 64])
-            .is_ok_and(|bytes| bytes > 0)
-        {}
-        let signals = self.signals.try_clone().map_err(local)?;
+        while { signals }.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        let signals = signals.try_clone().map_err(local)?;
         let interrupted = async {
             let stream = Stream::new(OwnedFd::from(signals).into()).map_err(local)?;
             stream.set_deadline(None);
@@ -282,6 +293,19 @@ impl Shell {
         self.list(&folder)?;
         *self.folder.borrow_mut() = folder;
         Ok(())
+    }
+
+    /// What is in a folder, for the Tab key, at which nobody waits for long.
+    pub(super) fn list_soon(&self, folder: &RemotePath) -> Result<Vec<Entry>> {
+        self.wait(async {
+            let listing = self
+                .connections
+                .with(async |remote| remote.list(folder).await);
+            match timeout(SOON, listing).await {
+                Ok(entries) => entries,
+                Err(error) => Err(Error::lost(&error)),
+            }
+        })
     }
 
     /// What is in a folder, by name.
@@ -345,7 +369,10 @@ impl Shell {
             remote.receive(Box::new(sink)).await
         })?;
         let failed = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failed.map_or(Ok(()), |error| Err(Error::local(&error)))
+        match failed {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::local(&error)),
+            _ => Ok(()),
+        }
     }
 
     // --- Transfers ---
@@ -361,13 +388,24 @@ impl Shell {
             Some(local) => local.to_path_buf(),
             None => name,
         };
-        let target = Target {
+        let mut target = Target {
             file: Some(file),
-            existing: Existing::Replace,
+            existing: Existing::Keep,
             checksum: None,
         };
+        let fetched = self.download(path, &target);
+        match fetched {
+            Err(error) if error.reason == Reason::Exists && agrees(&error) => {
+                target.existing = Existing::Replace;
+                self.download(path, &target)
+            }
+            fetched => fetched,
+        }
+    }
+
+    fn download(&self, path: &RemotePath, target: &Target) -> Result<()> {
         self.transferring(async |progress| {
-            download(&self.connections, path, &target, &self.settings, progress).await
+            download(&self.connections, path, target, &self.settings, progress).await
         })
     }
 
@@ -416,7 +454,7 @@ impl Shell {
             let folder = typed
                 .parent()
                 .filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
+            let folder = folder.unwrap_or_else(|| Path::new("."));
             let last = Word {
                 text: typed
                     .file_name()
@@ -477,7 +515,7 @@ impl Shell {
     // --- Accounts ---
 
     fn register(&self, name: &str) -> Result<()> {
-        let password = secret::new_password(name).map_err(|failure| told(&failure))?;
+        let password = password(name, true)?;
         self.work(async |remote| remote.register(name, &password).await)?;
         say(&format!(
             "the account {name} is made; `login {name}` makes you it\n"
@@ -485,13 +523,46 @@ impl Shell {
     }
 
     fn log_in(&self, name: &str) -> Result<()> {
-        let password = secret::existing_password(&format!("Password of {name}: "));
         let login = Login {
             name: name.into(),
-            password: Some(password.map_err(|failure| told(&failure))?),
+            password: Some(password(name, false)?),
         };
         self.wait(self.connections.log_in(login))
     }
+}
+
+/// Asks whether what is there may be replaced, if there is somebody to ask.
+fn agrees(error: &Error) -> bool {
+    if !io::stdin().is_terminal() {
+        return false;
+    }
+    let what = error.text.split(';').next().unwrap_or_default();
+    write!(io::stderr(), "{what}; replace it? [y/N] ").ok();
+    next_line().is_ok_and(|line| line.is_some_and(|line| matches!(line.trim(), "y" | "Y" | "yes")))
+}
+
+/// The next line of standard input, without its end.
+fn next_line() -> std::result::Result<Option<String>, Failure> {
+    let mut line = String::new();
+    match io::stdin().read_line(&mut line) {
+        Ok(0) => Ok(None),
+        Ok(_) => Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned())),
+        Err(error) => {
+            let text = format!("cannot read commands: {error}");
+            Err(Failure::new(Exit::of(&error), text))
+        }
+    }
+}
+
+/// A password: from `HYTHE_PASSWORD`, the terminal, or the next line.
+fn password(question: &str, is_new: bool) -> Result<Vec<u8>> {
+    let given = std::env::var_os("HYTHE_PASSWORD").is_some() || io::stdin().is_terminal();
+    let password = match (given, is_new) {
+        (true, true) => secret::new_password(question),
+        (true, false) => secret::existing_password(&format!("Password of {question}: ")),
+        (false, _) => next_line().map(|line| line.unwrap_or_default().into_bytes()),
+    };
+    password.map_err(|failure| told(&failure))
 }
 
 fn about(path: &RemotePath, error: Error) -> Error {

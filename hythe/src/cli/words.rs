@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn lines_are_cut_as_shells_do() {
-        let words = |line| {
+        let words = |line: &str| {
             let words = split(line).unwrap_or_else(|_| vec![]);
             words.into_iter().map(|word| word.text).collect::<Vec<_>>()
         };
@@ -83,7 +83,8 @@ mod tests {
             assert_eq!(words(line), expected, "{line}");
         }
         for text in ["a b", "中 文", "it's", "a\\b", "*?", "\"", "\u{3000}"] {
-            assert_eq!(words(&quote(text)), [text], "{text}");
+            let quoted = quote(text);
+            assert_eq!(words(&quoted), [text], "{text}");
         }
     }
 }

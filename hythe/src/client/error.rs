@@ -43,6 +43,8 @@ pub enum Reason {
     Protocol,
     /// This machine's own doing: a disk, a file.
     Local,
+    /// Whoever read what we wrote has seen enough.
+    Closed,
     /// What came has another checksum than it should.
     Mismatch,
     /// By the user.

@@ -182,27 +182,26 @@ impl RemotePath {
     }
 }
 
+/// Empty segments stay (RFC 3986 section 5.2.4): to some servers they mean
+/// something.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
-    let mut folder = true;
-    for segment in path.split('/') {
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
+    while let Some(segment) = segments.next() {
         // Encoded dots are dots (RFC 3986 section 6.2.2.2).
         let plain = segment.replace("%2e", ".").replace("%2E", ".");
-        folder = true;
-        match plain.as_str() {
-            "" | "." => {}
-            ".." => _ = kept.pop(),
-            _ => {
-                kept.push(segment);
-                folder = false;
-            }
+        let is_dots = plain == "." || plain == "..";
+        if plain == ".." {
+            kept.pop();
+        }
+        match segments.peek() {
+            // It was a folder.
+            None if is_dots => kept.push(""),
+            _ if is_dots => {}
+            _ => kept.push(segment),
         }
     }
-    let mut out = format!("/{}", kept.join("/"));
-    if folder && out != "/" {
-        out.push('/');
-    }
-    out
+    format!("/{}", kept.join("/"))
 }
 
 /// As people read it: decoded, with what is no text made visible.
@@ -261,7 +260,8 @@ mod tests {
             ("/a/../../b", "/b"),
             ("/a/%2e%2E/b/", "/b/"),
             ("/a%2Fb c", "/a%2Fb%20c"),
-            ("//a//b", "/a/b"),
+            ("//a//b", "//a//b"),
+            ("/..//a", "//a"),
             ("/a/.", "/a/"),
         ] {
             assert_eq!(

@@ -1,7 +1,9 @@
 //! Downloads: into a part, by one connection or several, and again until it is
 //! whole.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -11,6 +13,7 @@ use hythe_net::reactor::unblock;
 use super::checking::{Checking, hexadecimal};
 use super::connections::Connections;
 use super::journal::{Segment, UNKNOWN};
+use super::local::visible;
 use super::part::{Part, whole};
 use super::queue::at_most;
 use super::retry::Tries;
@@ -28,7 +31,7 @@ const RESTARTS: u32 = 5;
 /// size and time of modification, is left as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays, and the transfer fails.
+    /// It stays, and the transfer fails. Devices and pipes are written to.
     Keep,
     /// It is replaced, once the new one is whole.
     Replace,
@@ -59,7 +62,7 @@ pub async fn download(
 ) -> Result<Done> {
     let url = connections.url().with_path(path.clone()).to_string();
     let name = match &target.file {
-        Some(file) => file.display().to_string(),
+        Some(file) => visible(file),
         None => url.clone(),
     };
     let mut download = Download {
@@ -72,15 +75,16 @@ pub async fn download(
         meter: settings.meter(),
         shared: Arc::new(Shared::default()),
         begun: false,
+        connections_at_once: settings.connections,
         head: Vec::new(),
     };
-    if let Some(checksum) = &target.checksum {
-        *download.checking() = Some(Checking::new(checksum.algorithm));
+    download.check_anew();
+    let done = download.run(&url).await;
+    if let Err(error) = &done {
+        let name = &download.name;
+        watch.event(Event::Failed { name, error });
     }
-    match &target.file {
-        Some(file) => download.into_file(file, &url).await,
-        None => download.into_output().await,
-    }
+    done
 }
 
 struct Download<'a> {
@@ -93,6 +97,8 @@ struct Download<'a> {
     meter: Meter,
     shared: Arc<Shared>,
     begun: bool,
+    /// How many may be used, as it has turned out.
+    connections_at_once: usize,
     head: Vec<u8>,
 }
 
@@ -111,9 +117,38 @@ impl Download<'_> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Begins to make the checksum, from the first byte.
+    fn check_anew(&self) {
+        let algorithm = self
+            .target
+            .checksum
+            .as_ref()
+            .map(|checksum| checksum.algorithm);
+        *self.checking() = algorithm.map(Checking::new);
+    }
+
+    async fn run(&mut self, url: &str) -> Result<Done> {
+        let Some(file) = &self.target.file else {
+            let output = io::stdout().as_fd().try_clone_to_owned().map_err(local)?;
+            return self.to_stream(output.into()).await;
+        };
+        match fs::metadata(file) {
+            Ok(meta) if meta.is_dir() => {
+                let text = format!("{} is a folder", self.name);
+                Err(Error::new(Reason::Local, text))
+            }
+            // A device or a pipe is written to, not replaced.
+            Ok(meta) if !meta.is_file() => {
+                let stream = File::options().write(true).open(file).map_err(local)?;
+                self.to_stream(stream).await
+            }
+            _ => self.to_file(file, url).await,
+        }
+    }
+
     // --- Into a file ---
 
-    async fn into_file(&mut self, file: &Path, url: &str) -> Result<Done> {
+    async fn to_file(&mut self, file: &Path, url: &str) -> Result<Done> {
         if fs::symlink_metadata(file).is_ok() && self.is_there(file).await? {
             self.watch.event(Event::Skipped { name: &self.name });
             let bytes = fs::metadata(file).map_or(0, |meta| meta.len());
@@ -132,40 +167,26 @@ impl Download<'_> {
             if error.reason == Reason::Changed && restarts < RESTARTS {
                 restarts += 1;
                 self.restarted(&error.text);
-                part.begin(&Version::default(), whole(None))
-                    .map_err(local)?;
+                // Perhaps it is the same, and can't be had in segments.
+                self.connections_at_once = 1;
+                self.begin_part(&part, &Version::default(), whole(None))?;
                 continue;
             }
             let reached = part.journal.done();
-            if let Err(error) = tries.next(&self.name, error, reached, self.watch).await {
-                return Err(self.give_up(part, error));
-            }
+            tries.next(&self.name, error, reached, self.watch).await?;
         }
-        self.finish(part).await
+        self.finish(&part).await
     }
 
-    /// What is kept of it when it can't be brought to its end.
-    fn give_up(&self, part: Part, error: Error) -> Error {
-        if part.journal.done() == 0 || !part.journal.head().version.is_telling() {
-            part.discard();
-        }
-        error
+    fn begin_part(&self, part: &Part, version: &Version, segments: Vec<Segment>) -> Result<()> {
+        self.check_anew();
+        part.begin(version, segments).map_err(local)
     }
 
     /// Whether the very file is there already.
     async fn is_there(&mut self, file: &Path) -> Result<bool> {
         let meta = fs::metadata(file).map_err(local)?;
-        if meta.is_dir() {
-            return Err(Error::new(
-                Reason::Local,
-                format!("{} is a folder", self.name),
-            ));
-        }
-        let ask = Ask {
-            head_only: true,
-            ..Ask::default()
-        };
-        let opening = self.open(&ask).await?;
+        let opening = self.open_head().await?.unwrap_or_default();
         let time = meta.modified().ok();
         let time = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let is_same = opening.version.modified.is_some()
@@ -186,7 +207,7 @@ impl Download<'_> {
     /// Has all connections fill what is missing of the part.
     async fn fill(&mut self, part: &Part) -> Result<()> {
         let is_new = part.journal.done() == 0 && part.journal.segments() == whole(None);
-        if self.settings.connections > 1 && is_new {
+        if self.connections_at_once > 1 && is_new {
             self.divide(part).await?;
         }
         let segments = part.journal.segments();
@@ -196,8 +217,10 @@ impl Download<'_> {
         self.begin(&Opening {
             total: segments.last().map(|segment| segment.end),
             offset: part.journal.done(),
+            version: part.journal.head().version,
             ..Opening::default()
         });
+        let before = part.journal.done();
         let missing = (0..segments.len()).filter(|index| !segments[*index].is_done());
         let this = &*self;
         let jobs = missing.map(
@@ -205,25 +228,43 @@ impl Download<'_> {
                 Box::pin(this.fill_segment(part, index))
             },
         );
-        let results = at_most(self.settings.connections, jobs).await;
+        let results = at_most(self.connections_at_once, jobs).await;
         // What is changed is the same for all; the rest may be tried again.
         let mut failed: Vec<Error> = results.into_iter().filter_map(Result::err).collect();
         failed.sort_by_key(|error| (error.reason != Reason::Changed, error.is_passing()));
-        failed.into_iter().next().map_or(Ok(()), Err)
+        let Some(mut error) = failed.into_iter().next() else {
+            return Ok(());
+        };
+        if error.reason == Reason::NotAllowed && part.journal.done() > before {
+            // Some were let in: the others were too many.
+            error.reason = Reason::Busy(None);
+        }
+        self.connections_at_once = self.connections_at_once.div_ceil(2);
+        Err(error)
+    }
+
+    /// The head of the answer, from servers that give one.
+    async fn open_head(&self) -> Result<Option<Opening>> {
+        let ask = Ask {
+            head_only: true,
+            ..Ask::default()
+        };
+        match self.open(&ask).await {
+            Ok(opening) => Ok(Some(opening)),
+            Err(error) if error.is_passing() || error.reason == Reason::NotFound => Err(error),
+            // They may give the file all the same.
+            Err(_) => Ok(None),
+        }
     }
 
     /// Makes segments for as many connections as there may be, if it is known
     /// that the file will stay the same.
     async fn divide(&mut self, part: &Part) -> Result<()> {
-        let ask = Ask {
-            head_only: true,
-            ..Ask::default()
-        };
-        let opening = self.open(&ask).await?;
+        let opening = self.open_head().await?.unwrap_or_default();
         let Some(total) = opening.total.filter(|_| opening.version.is_telling()) else {
             return Ok(());
         };
-        let count = (total / SEGMENT_LEAST).clamp(1, self.settings.connections as u64);
+        let count = (total / SEGMENT_LEAST).clamp(1, self.connections_at_once as u64);
         let edge =
             |number: u64| (u128::from(total) * u128::from(number) / u128::from(count)) as u64;
         let segments = (0..count).map(|number| Segment {
@@ -232,8 +273,7 @@ impl Download<'_> {
             end: edge(number + 1),
         });
         self.tell_head(&opening.head);
-        part.begin(&opening.version, segments.collect())
-            .map_err(local)
+        self.begin_part(part, &opening.version, segments.collect())
     }
 
     /// One connection, which may find that the file is another one.
@@ -242,13 +282,21 @@ impl Download<'_> {
             self.begin(&Opening {
                 offset: part.journal.done(),
                 total: Some(part.journal.done()),
+                version: part.journal.head().version,
                 ..Opening::default()
             });
             return Ok(());
         };
+        let version = part.journal.head().version;
+        // Where nobody can tell whether it is the same, it is had from the start.
+        let from = if version.is_telling() {
+            segment.done
+        } else {
+            0
+        };
         let ask = Ask {
-            from: segment.done,
-            version: (segment.done > 0).then(|| part.journal.head().version),
+            from,
+            version: (from > 0).then_some(version),
             ..Ask::default()
         };
         let connections = self.connections;
@@ -272,8 +320,7 @@ impl Download<'_> {
                     "the server can't continue in the middle"
                 });
             }
-            let segments = whole(opening.total);
-            part.begin(&opening.version, segments).map_err(local)?;
+            self.begin_part(part, &opening.version, whole(opening.total))?;
         } else if opening.offset != segment.done {
             return Err(Error::protocol("the server continues somewhere else"));
         }
@@ -304,7 +351,7 @@ impl Download<'_> {
         self.connections.with(fill).await
     }
 
-    async fn finish(&mut self, part: Part) -> Result<Done> {
+    async fn finish(&mut self, part: &Part) -> Result<Done> {
         let length = part.journal.done();
         part.file.set_len(length).map_err(local)?;
         if let Some(checksum) = &self.target.checksum {
@@ -322,7 +369,7 @@ impl Download<'_> {
             }
         }
         let modified = part.journal.head().version.modified;
-        part.finish(modified).map_err(local)?;
+        part.finish(modified, self.target.existing)?;
         self.watch.event(Event::Done {
             name: &self.name,
             bytes: length,
@@ -330,12 +377,13 @@ impl Download<'_> {
         Ok(self.done(length))
     }
 
-    // --- Into standard output ---
+    // --- Into a stream ---
 
-    async fn into_output(&mut self) -> Result<Done> {
+    async fn to_stream(&mut self, stream: File) -> Result<Done> {
+        let stream = Arc::new(stream);
         let mut tries = Tries::new(self.settings);
         let mut version = None;
-        while let Err(error) = self.pass_on(&mut version).await {
+        while let Err(error) = self.pass_on(&stream, &mut version).await {
             let reached = self.shared.offset();
             tries.next(&self.name, error, reached, self.watch).await?;
         }
@@ -354,8 +402,12 @@ impl Download<'_> {
         Ok(self.done(length))
     }
 
-    async fn pass_on(&mut self, version: &mut Option<Version>) -> Result<()> {
+    async fn pass_on(&mut self, stream: &Arc<File>, version: &mut Option<Version>) -> Result<()> {
         let from = self.shared.offset();
+        if from > 0 && !version.as_ref().is_some_and(Version::is_telling) {
+            let text = "it was cut off, and nobody can tell whether the file is still the same";
+            return Err(Error::new(Reason::Changed, text));
+        }
         let ask = Ask {
             from,
             version: version.clone().filter(|_| from > 0),
@@ -373,7 +425,7 @@ impl Download<'_> {
                 *version = Some(opening.version.clone());
                 self.begin(&opening);
                 let saving = Saving {
-                    outlet: Outlet::Output,
+                    outlet: Outlet::Stream(Arc::clone(stream)),
                     shared: Arc::clone(&self.shared),
                     meter: self.meter.clone(),
                     end: opening.length.map_or(UNKNOWN, |length| from + length),
@@ -403,6 +455,7 @@ impl Download<'_> {
             name: &self.name,
             total: opening.total,
             offset: opening.offset,
+            resumes: opening.version.is_telling() && self.target.file.is_some(),
             meter: &self.meter,
         });
     }
@@ -488,6 +541,9 @@ fn mismatch(checksum: &Checksum, made: &[u8]) -> Error {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-fn local(error: std::io::Error) -> Error {
-    Error::local(&error)
+fn local(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::new(Reason::Closed, "the reader has seen enough"),
+        _ => Error::local(&error),
+    }
 }

@@ -182,7 +182,7 @@ fn parse(text: &[u8]) -> Option<State> {
     let end = text.iter().position(|byte| *byte == b'\n')? + 1;
     let head = serde_json::from_slice(&text[..end]).ok()?;
     let lines = &text[end..];
-    if lines.is_empty() || lines.len() % LINE != 0 {
+    if lines.is_empty() || !lines.len().is_multiple_of(LINE) {
         return None;
     }
     let segments: Option<Vec<Segment>> = lines.chunks(LINE).map(parse_line).collect();

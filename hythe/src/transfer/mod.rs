@@ -36,6 +36,7 @@ pub use checking::Checksum;
 pub use connections::Connections;
 pub use download::{Existing, Target, download};
 pub use local::{is_safe, safe_name};
+pub use part::is_kept;
 pub use queue::at_most;
 pub use tree::{Item, Plan, download_plan, upload_plan};
 pub use upload::{Source, upload};
@@ -112,6 +113,8 @@ pub enum Event<'a> {
         total: Option<u64>,
         /// How many were there already.
         offset: u64,
+        /// Whether it can be gone on with after an interruption.
+        resumes: bool,
         /// Counts those that move from now on.
         meter: &'a Meter,
     },
@@ -142,6 +145,13 @@ pub enum Event<'a> {
         name: &'a str,
         /// How many bytes the file has.
         bytes: u64,
+    },
+    /// It is given up.
+    Failed {
+        /// Which transfer.
+        name: &'a str,
+        /// Why.
+        error: &'a Error,
     },
     /// It was there already, the same.
     Skipped {

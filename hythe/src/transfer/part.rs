@@ -4,21 +4,28 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{CWD, FlockOperation, OFlags, RenameFlags, flock, renameat_with};
+use rustix::io::Errno;
 
+use super::download::Existing;
 use super::journal::{Head, Journal, Segment, UNKNOWN};
+use super::local::visible;
 use crate::client::{Error, Reason, Result, Version};
 
 /// How often, and how long apart, it is tried to get hold of a part: together as
 /// long as a disk may take for the last piece.
 const LOCK_TRIES: u32 = 20;
 const LOCK_WAIT: Duration = Duration::from_millis(50);
+
+/// What a journal says in place of a start of this machine, if its part has
+/// reached the disk.
+const SYNCED: &str = "synced";
 
 /// A part, held by this process alone.
 #[derive(Debug)]
@@ -43,16 +50,20 @@ impl Part {
         let local = |error: io::Error| Error::local(&error);
         let path = beside(target, ".part");
         let journal_path = beside(target, ".part.journal");
-        let file = open(&path).map_err(local)?;
-        lock(&file)?;
+        let file = open_locked(&path)?;
         let journal = Journal::read(open(&journal_path).map_err(local)?).map_err(local)?;
         let length = file.metadata().map_err(local)?.len();
         let journal = match journal {
             Ok(journal) => Ok((why_not(&journal, url, length), journal)),
             Err(empty) => {
+                if length > 0 {
+                    fs::remove_file(&journal_path).ok();
+                    let name = visible(&path);
+                    let text = format!("{name} is there, and is no part of ours; move it away");
+                    return Err(Error::new(Reason::Local, text));
+                }
                 let head = head(url, &Version::default());
-                let left = (length > 0).then_some("nobody knows what the part is of");
-                Journal::begin(empty, head, whole(None)).map(|journal| (left, journal))
+                Journal::begin(empty, head, whole(None)).map(|journal| (None, journal))
             }
         };
         let (forgotten, journal) = journal.map_err(local)?;
@@ -79,22 +90,81 @@ impl Part {
     }
 
     /// Puts it in place, with the time of modification that the server told.
-    pub(super) fn finish(self, modified: Option<i64>) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// [`Reason::Exists`] if something has come there meanwhile, and is to stay.
+    pub(super) fn finish(&self, modified: Option<i64>, existing: Existing) -> Result<()> {
+        let local = |error: io::Error| Error::local(&error);
         let seconds = modified.and_then(|seconds| u64::try_from(seconds).ok());
         if let Some(seconds) = seconds {
             let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
             // Some file systems keep no times.
             time.and_then(|time| self.file.set_modified(time).ok());
         }
-        fs::rename(&self.path, &self.target)?;
-        fs::remove_file(&self.journal_path)
+        if !is_at(&self.file, &self.path).map_err(local)? {
+            let text = format!("{} was replaced meanwhile", visible(&self.path));
+            return Err(Error::new(Reason::Local, text));
+        }
+        let placed = match existing {
+            Existing::Replace => fs::rename(&self.path, &self.target),
+            Existing::Keep => rename_to_new(&self.path, &self.target),
+        };
+        match placed {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let text = format!("{} has come there meanwhile", visible(&self.target));
+                return Err(Error::new(Reason::Exists, text));
+            }
+            placed => placed.map_err(local)?,
+        }
+        // Nobody needs it any more, whoever removed it.
+        fs::remove_file(&self.journal_path).ok();
+        Ok(())
+    }
+
+    /// Makes sure that what is there can be gone on with after the machine was
+    /// restarted, too.
+    fn keep(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        let head = Head {
+            boot: SYNCED.into(),
+            ..self.journal.head()
+        };
+        self.journal.set(head, self.journal.segments())
     }
 
     /// Leaves no trace of it.
-    pub(super) fn discard(self) {
+    pub(super) fn discard(&self) {
         fs::remove_file(&self.path).ok();
         fs::remove_file(&self.journal_path).ok();
     }
+
+    /// Whether it is worth keeping.
+    fn is_useful(&self) -> bool {
+        self.journal.done() > 0 && self.journal.head().version.is_telling()
+    }
+}
+
+/// One that was not finished is kept if it can be gone on with, and else leaves
+/// no trace.
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !is_at(&self.file, &self.path).unwrap_or(false) {
+            return;
+        }
+        if self.is_useful() {
+            // What could not be made sure of is known by the journal's head.
+            self.keep().ok();
+        } else {
+            self.discard();
+        }
+    }
+}
+
+/// Whether a download to this file was interrupted and can be gone on with.
+pub fn is_kept(target: &Path) -> bool {
+    let journal = File::open(beside(target, ".part.journal"));
+    let journal = journal.ok().and_then(|file| Journal::read(file).ok()?.ok());
+    journal.is_some_and(|journal| journal.done() > 0 && journal.head().version.is_telling())
 }
 
 /// Why a part of this length can't be gone on with, if something is there.
@@ -109,7 +179,7 @@ fn why_not(journal: &Journal, url: &str, length: u64) -> Option<&'static str> {
         Some("the part is of something else")
     } else if !head.version.is_telling() {
         Some("nobody can tell whether the file is still the same")
-    } else if head.boot != boot() {
+    } else if head.boot != boot() && head.boot != SYNCED {
         Some("this machine was restarted, and may have lost some of the part")
     } else if reached > length {
         Some("some of the part is missing")
@@ -118,17 +188,44 @@ fn why_not(journal: &Journal, url: &str, length: u64) -> Option<&'static str> {
     }
 }
 
-/// Takes the part for this process alone. One that was just interrupted may need
-/// a moment to let go of it.
-fn lock(file: &File) -> Result<()> {
+/// Opens a part for this process alone. One that was just interrupted may need a
+/// moment to let go of it; one that was just finished has taken it away.
+fn open_locked(path: &Path) -> Result<File> {
+    let local = |error: io::Error| Error::local(&error);
+    let mut file = open(path).map_err(local)?;
     for _ in 0..LOCK_TRIES {
-        if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return Ok(());
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            thread::sleep(LOCK_WAIT);
+        } else if is_at(&file, path).map_err(local)? {
+            return Ok(file);
+        } else {
+            file = open(path).map_err(local)?;
         }
-        thread::sleep(LOCK_WAIT);
     }
     let text = "another hythe is fetching it at this moment";
     Err(Error::new(Reason::Local, text))
+}
+
+/// Whether the path leads to this very file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let this = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(that) => Ok((this.dev(), this.ino()) == (that.dev(), that.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Renames, unless there is something already.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems can't be asked so.
+        Err(Errno::INVAL | Errno::NOSYS) if fs::symlink_metadata(to).is_err() => {
+            fs::rename(from, to)
+        }
+        Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
+        renamed => Ok(renamed?),
+    }
 }
 
 /// One segment that is all of a file.

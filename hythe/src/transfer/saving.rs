@@ -22,8 +22,8 @@ pub(super) enum Outlet {
         journal: Arc<Journal>,
         segment: usize,
     },
-    /// Standard output, where what was written can't be written again.
-    Output,
+    /// A stream, where what was written can't be written again.
+    Stream(Arc<File>),
 }
 
 /// What the sink and its transfer both know.
@@ -118,11 +118,7 @@ impl Saving {
                 file.write_all_at(bytes, self.next)?;
                 journal.reach(*segment, end)?;
             }
-            Outlet::Output => {
-                let mut output = io::stdout().lock();
-                output.write_all(bytes)?;
-                output.flush()?;
-            }
+            Outlet::Stream(stream) => (&**stream).write_all(bytes)?,
         }
         self.shared.offset.store(end, Ordering::Relaxed);
         let mut checking = self

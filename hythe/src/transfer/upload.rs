@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::checking::hexadecimal;
 use super::connections::Connections;
+use super::local::visible;
 use super::retry::Tries;
 use super::{Done, Event, Settings, Watch};
 use crate::client::{Content, Error, Meter, Reason, RemotePath, Result, Upload};
@@ -37,6 +38,13 @@ pub async fn upload(
     watch: &dyn Watch,
 ) -> Result<Done> {
     let url = connections.url().with_path(path.clone()).to_string();
+    // A pipe with a name is a pipe.
+    let source = match source {
+        Source::File(file) if fs::metadata(&file).is_ok_and(|meta| is_stream(&meta)) => {
+            Source::Pipe(Box::new(Unopened(file, None)))
+        }
+        source => source,
+    };
     match source {
         Source::File(file) => {
             let sending = Sending::open(&file, &url, settings)?;
@@ -53,6 +61,8 @@ struct Sending {
     file: Arc<File>,
     upload: Upload,
     length: u64,
+    /// Its length and time of modification, when it was opened.
+    seen: (u64, i64, i64),
     note: Option<Note>,
 }
 
@@ -83,7 +93,7 @@ impl Sending {
             .as_ref()
             .map(|state| Note::of(state, url, &known));
         Ok(Self {
-            name: path.display().to_string(),
+            name: visible(path),
             path: path.into(),
             file: Arc::new(file),
             upload: Upload {
@@ -91,6 +101,7 @@ impl Sending {
                 modified: Some(meta.mtime()),
             },
             length: meta.len(),
+            seen: (meta.len(), meta.mtime(), meta.mtime_nsec()),
             note,
         })
     }
@@ -110,8 +121,18 @@ impl Sending {
             let Err(error) = tried.await else {
                 break;
             };
-            let so_far = reached.max(meter.moved());
-            tries.next(&self.name, error, so_far, watch).await?;
+            // Only what the server has counts: it may refuse the same again and
+            // again.
+            let next = tries.next(&self.name, error, reached, watch).await;
+            if let Err(error) = next {
+                let name = &self.name;
+                let failed = Event::Failed {
+                    name,
+                    error: &error,
+                };
+                watch.event(failed);
+                return Err(error);
+            }
         }
         if let Some(note) = &self.note {
             note.remove();
@@ -134,6 +155,7 @@ impl Sending {
         reached: &mut u64,
         watch: &dyn Watch,
     ) -> Result<()> {
+        self.check_same()?;
         let token = self.note.as_ref().and_then(Note::token);
         connections
             .with(async |remote| {
@@ -153,12 +175,46 @@ impl Sending {
                     name: &self.name,
                     total: Some(self.length),
                     offset: begun.offset,
+                    resumes: begun.token.is_some() && self.note.is_some(),
                     meter,
                 });
                 let content = Content::File(Arc::clone(&self.file), begun.offset..self.length);
                 remote.send(path, &begun, content, meter).await
             })
-            .await
+            .await?;
+        self.check_same()
+    }
+
+    /// Whether the file is still what it was: half of one and half of another
+    /// are neither.
+    fn check_same(&self) -> Result<()> {
+        let meta = self.file.metadata().map_err(|error| Error::local(&error))?;
+        if (meta.len(), meta.mtime(), meta.mtime_nsec()) == self.seen {
+            return Ok(());
+        }
+        if let Some(note) = &self.note {
+            note.remove();
+        }
+        let text = "it was written to while it was sent; send it again";
+        Err(Error::new(Reason::Changed, text))
+    }
+}
+
+fn is_stream(meta: &fs::Metadata) -> bool {
+    !meta.is_file() && !meta.is_dir()
+}
+
+/// A pipe or a device that is opened by whoever reads it first, since that may
+/// take as long as nobody writes.
+struct Unopened(PathBuf, Option<File>);
+
+impl Read for Unopened {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let file = match &mut self.1 {
+            Some(file) => file,
+            none => none.insert(File::open(&self.0)?),
+        };
+        file.read(buffer)
     }
 }
 
@@ -177,6 +233,7 @@ async fn send_pipe(
             name,
             total: None,
             offset: 0,
+            resumes: false,
             meter: &meter,
         });
         remote.send(path, &begun, Content::Pipe(pipe), &meter).await

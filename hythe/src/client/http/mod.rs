@@ -781,7 +781,10 @@ impl HttpClient {
         Err(Error::protocol("the server redirects without an end"))
     }
 
+    /// DELETE of a folder takes all that is in it along (RFC 4918 section 9.6.1),
+    /// which nobody has asked for who names a file, or an empty folder.
     async fn remove_path(&mut self, path: &RemotePath, kind: Kind) -> Result<()> {
+        self.check_removable(path, kind).await?;
         let path = match kind {
             Kind::Folder => path.as_folder(),
             _ => path.as_file(),
@@ -789,6 +792,22 @@ impl HttpClient {
         let request = Request::new(Method::Delete, self.at(&path));
         let answer = self.change(request).await?;
         self.done(answer, "removes nothing").await
+    }
+
+    async fn check_removable(&mut self, path: &RemotePath, kind: Kind) -> Result<()> {
+        match kind {
+            Kind::Folder if self.list_folder(path).await?.is_empty() => Ok(()),
+            Kind::Folder => Err(Error::new(Reason::Exists, "the folder is not empty")),
+            _ => match self.stat_path(path).await {
+                Ok(entry) if entry.kind == Kind::Folder => {
+                    let text = "it is a folder; end it with a slash to remove an empty one";
+                    Err(Error::new(Reason::Unsupported, text))
+                }
+                Err(error) if error.reason == Reason::NotFound => Err(error),
+                // The server may remove what it does not tell of.
+                Ok(_) | Err(_) => Ok(()),
+            },
+        }
     }
 
     async fn make(&mut self, path: &RemotePath) -> Result<()> {
