@@ -130,7 +130,7 @@ impl Download<'_> {
     async fn run(&mut self, url: &str) -> Result<Done> {
         let Some(file) = &self.target.file else {
             let output = io::stdout().as_fd().try_clone_to_owned().map_err(local)?;
-            return self.to_stream(output.into()).await;
+            return self.fetch_stream(output.into()).await;
         };
         match fs::metadata(file) {
             Ok(meta) if meta.is_dir() => {
@@ -140,15 +140,15 @@ impl Download<'_> {
             // A device or a pipe is written to, not replaced.
             Ok(meta) if !meta.is_file() => {
                 let stream = File::options().write(true).open(file).map_err(local)?;
-                self.to_stream(stream).await
+                self.fetch_stream(stream).await
             }
-            _ => self.to_file(file, url).await,
+            _ => self.fetch_file(file, url).await,
         }
     }
 
     // --- Into a file ---
 
-    async fn to_file(&mut self, file: &Path, url: &str) -> Result<Done> {
+    async fn fetch_file(&mut self, file: &Path, url: &str) -> Result<Done> {
         if fs::symlink_metadata(file).is_ok() && self.is_there(file).await? {
             self.watch.event(Event::Skipped { name: &self.name });
             let bytes = fs::metadata(file).map_or(0, |meta| meta.len());
@@ -379,7 +379,7 @@ impl Download<'_> {
 
     // --- Into a stream ---
 
-    async fn to_stream(&mut self, stream: File) -> Result<Done> {
+    async fn fetch_stream(&mut self, stream: File) -> Result<Done> {
         let stream = Arc::new(stream);
         let mut tries = Tries::new(self.settings);
         let mut version = None;

@@ -132,6 +132,13 @@ fn folders_are_made_renamed_and_removed() {
         assert_eq!(error.reason, Reason::NotFound, "{error}");
         client.rename(&path("/x y/"), &path("/z")).await.unwrap();
         client.remove(&path("/a"), Kind::File).await.unwrap();
+        // Neither takes along what nobody has named.
+        for kind in [Kind::Folder, Kind::File] {
+            let error = client.remove(&path("/z"), kind).await.unwrap_err();
+            assert!(error.text.contains("folder"), "{error}");
+        }
+        assert!(folder.path().join("z/b#").exists());
+        client.remove(&path("/z/b#"), Kind::File).await.unwrap();
         client.remove(&path("/z"), Kind::Folder).await.unwrap();
         let error = client.remove(&path("/z"), Kind::Folder).await.unwrap_err();
         assert_eq!(error.reason, Reason::NotFound, "{error}");

@@ -78,14 +78,14 @@ fn changes_follow_only_to_the_same_server() {
     let done = b"HTTP/1.1 204 No Content\r\n\r\n".to_vec();
     let server = Scripted::new(vec![vec![to(308, "/b"), done.clone()]]);
     with(&server.url("/"), async |client| {
-        client.remove(&path("/a"), Kind::File).await.unwrap();
+        client.rename(&path("/a"), &path("/c")).await.unwrap();
     });
-    assert!(server.seen()[1].starts_with("DELETE /b "));
+    assert!(server.seen()[1].starts_with("MOVE /b "));
     let other = Scripted::one(done);
     for answer in [to(302, "/b"), to(308, &other.url("/b"))] {
         let server = Scripted::one(answer);
         with(&server.url("/"), async |client| {
-            let error = client.remove(&path("/a"), Kind::File).await.unwrap_err();
+            let error = client.rename(&path("/a"), &path("/c")).await.unwrap_err();
             assert!(error.text.contains("/b"), "{error}");
         });
     }
