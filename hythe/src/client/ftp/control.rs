@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hythe_net::reactor::{lease, timeout};
@@ -135,20 +135,30 @@ impl Control {
 
     /// As [`is_in_step`](Self::is_in_step), for a connection that has been idle:
     /// whatever a server says unasked is that it hangs up.
-    pub(super) fn is_usable(&self) -> bool {
+    pub(super) async fn is_usable(&self) -> bool {
+        if !self.in_step || !self.input.is_empty() {
+            return false;
+        }
         let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        let quiet = self.channel.socket().peek(&mut [0]);
-        self.in_step && self.input.is_empty() && quiet.is_err_and(|error| waits(&error))
+        match self.channel.socket().peek(&mut [0]) {
+            Err(error) if waits(&error) => true,
+            // It may be a ticket, or another word of TLS that is not for us.
+            Ok(1..) if self.channel.is_encrypted() => {
+                self.channel.progressed();
+                timeout(GLANCE, self.channel.recv(&mut [0])).await.is_err()
+            }
+            _ => false,
+        }
     }
 
     /// Where the server is: with this address, and no other, data is exchanged.
-    pub(super) fn peer(&self) -> Result<IpAddrWithZone> {
-        IpAddrWithZone::of(self.channel.socket().peer_name())
+    pub(super) fn peer(&self) -> Result<End> {
+        End::of(self.channel.socket().peer_name())
     }
 
     /// Where we are, as the server sees it unless somebody translates.
-    pub(super) fn local(&self) -> Result<IpAddrWithZone> {
-        IpAddrWithZone::of(self.channel.socket().sock_name())
+    pub(super) fn local(&self) -> Result<End> {
+        End::of(self.channel.socket().sock_name())
     }
 
     /// Takes leave.
@@ -161,11 +171,12 @@ impl Control {
     }
 }
 
-/// An end of the control connection, for other ports of it.
+/// An end of the control connection, for other ports of the same host; the zone
+/// of an address belongs to it.
 #[derive(Clone, Copy)]
-pub(super) struct IpAddrWithZone(std::net::SocketAddr);
+pub(super) struct End(SocketAddr);
 
-impl IpAddrWithZone {
+impl End {
     fn of(name: io::Result<Addr>) -> Result<Self> {
         match name.map_err(|error| Error::lost(&error))? {
             Addr::Inet(address) => Ok(Self(address)),
@@ -328,6 +339,9 @@ const SHOWN: usize = 300;
 
 /// How long a server may take to say goodbye: nothing depends on it.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long it takes to see what has come already.
+const GLANCE: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

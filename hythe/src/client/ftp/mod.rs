@@ -121,7 +121,7 @@ impl FtpClient {
             if let Some(transfer) = session.transfer.take() {
                 session.abandon(transfer).await;
             }
-            if session.control.is_usable() {
+            if session.control.is_usable().await {
                 return Ok(session);
             }
         }
@@ -136,7 +136,7 @@ impl FtpClient {
     /// A connection on which nobody is logged in.
     async fn greeted(&mut self) -> Result<Control> {
         match self.greeted.take() {
-            Some(control) if control.is_usable() => Ok(control),
+            Some(control) if control.is_usable().await => Ok(control),
             _ => self.site.greet().await,
         }
     }
@@ -270,13 +270,12 @@ impl Session {
     async fn list(&mut self, folder: &RemotePath) -> Result<Vec<Entry>> {
         let path = self.absolute(folder)?;
         if self.features.mlst {
-            let listing = self.fetch(Command::Mlsd(Some(&path))).await;
-            return match listing {
-                Ok(listing) => Ok(listing::from_facts(&listing, folder)),
-                // RFC 3659 section 7.2.1: the argument is no folder.
-                Err(error) if error.reason == Reason::Unsupported => Err(not_found(&error)),
-                Err(error) => Err(error),
-            };
+            match self.fetch(Command::Mlsd(Some(&path))).await {
+                Ok(listing) => return Ok(listing::from_facts(&listing, folder)),
+                // It is no folder (RFC 3659 section 7.2.1), or there is MLST only.
+                Err(error) if error.reason == Reason::Unsupported => {}
+                Err(error) => return Err(error),
+            }
         }
         // Some take what follows LIST for options or patterns.
         let entered = self.control.command(Command::Cwd(&path)).await?;
@@ -549,11 +548,10 @@ impl Session {
 
 /// From what is asked for, and what there is, to what is going to come.
 fn plan(ask: &Ask, version: Version) -> Result<Opening> {
-    let part = ask.from > 0 || ask.to.is_some();
     let other = |asked: &Version| !asked.is(&version);
     // A file that ends before the offset is another one than it was.
     let shorter = version.size.is_some_and(|size| size < ask.from);
-    let changed = part && (shorter || ask.version.as_ref().is_some_and(other));
+    let changed = shorter || ask.version.as_ref().is_some_and(other);
     if changed && ask.to.is_some() {
         return Err(Error::new(Reason::Changed, "it has changed meanwhile"));
     }
