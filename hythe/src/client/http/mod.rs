@@ -403,12 +403,9 @@ impl HttpClient {
         };
         let line = said.split(|byte| *byte == b'\n').next();
         let line = shown(line.unwrap_or_default());
-        // Some say nothing but the status once more.
-        let said = if answer.line().contains(line.as_str()) {
-            ""
-        } else {
-            &line
-        };
+        // Some begin with the status once more, or say nothing else.
+        let said = line.strip_prefix(&answer.line()).unwrap_or(&line);
+        let said = said.trim_start_matches([':', ' ']);
         answer.refusal(said, self.named)
     }
 

@@ -50,10 +50,12 @@ pub(super) fn absolute(url: &Url) -> String {
 
 /// A path with its query, as a request line has it.
 pub(super) fn target(path: &RemotePath) -> String {
-    match path.query() {
+    let target = match path.query() {
         Some(query) => format!("{}?{query}", path.encoded()),
         None => path.encoded().to_owned(),
-    }
+    };
+    // Nothing is a fragment any more.
+    target.replace('#', "%23")
 }
 
 /// Whether following the redirect would give away what TLS protects.

@@ -79,9 +79,10 @@ impl HttpClient {
             return Err(self.refused(answer).await);
         }
         let length = answer.number("Upload-Length");
-        let offset = answer.number("Upload-Offset");
-        let offset = offset
-            .ok_or_else(|| Error::protocol("the server does not say how far an upload has got"))?;
+        // What has no offset is no upload.
+        let Some(offset) = answer.number("Upload-Offset") else {
+            return Ok(None);
+        };
         let fits = match (length, upload.length) {
             (Some(there), Some(here)) => there == here && offset <= here,
             (None, Some(here)) => offset <= here,
