@@ -11,41 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::ftp::Session;
+use common::servers::tree::{FILES, paths, sorted, tree, written};
 use common::servers::{self, ALL, Kind, Resumes, Server, Sizes};
 use common::{content, run, tool, url_path};
-
-/// Paths, and how long the files are.
-const FILES: &[(&str, usize)] = &[
-    ("big 大.bin", 3_000_000),
-    ("empty.txt", 0),
-    ("中文 文件.txt", 100),
-    ("a b", 105),
-    ("100%", 110),
-    ("-dash", 115),
-    ("q?x#y", 120),
-    ("quote'\"", 125),
-    ("deep/资 料/a b/100%/q?x#y/file.bin", 130),
-];
-
-fn tree() -> tempfile::TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for &(path, length) in FILES {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, written(&path, length)).unwrap();
-    }
-    root
-}
-
-/// Bytes, or text if the name doesn't say that it is not: Gopher servers take
-/// it for text then.
-fn written(path: &Path, length: usize) -> Vec<u8> {
-    if path.extension().is_some_and(|end| end == "bin") {
-        content(length)
-    } else {
-        b"text\n".repeat(length / 5)
-    }
-}
 
 /// What a text was before a Gopher server sent it, with a line that ends it.
 fn without_end(text: &[u8]) -> Vec<u8> {
@@ -213,29 +181,6 @@ fn changes_by_ftp(server: &Server) {
     ask("RMD", "moved");
     assert!(!server.root.join("moved").exists());
     session.command("QUIT");
-}
-
-/// All files below a folder.
-fn paths(root: &Path) -> Vec<PathBuf> {
-    let mut folders = vec![root.to_owned()];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.push(path.strip_prefix(root).unwrap().to_owned());
-            }
-        }
-    }
-    sorted(found)
-}
-
-fn sorted(paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
-    let mut paths: Vec<_> = paths.into_iter().collect();
-    paths.sort();
-    paths
 }
 
 macro_rules! each {

@@ -26,7 +26,7 @@ use super::progress::{Progress, Style};
 use super::remote::{Effort, Reach, exit, parse_url, shown, signals};
 use super::secret;
 use super::words::{Word, split};
-use crate::client::{Ask, Entry, Error, Kind, Login, Reason, Remote, RemotePath, Result};
+use crate::client::{Ask, Entry, Error, Kind, Login, Reason, Remote, RemotePath, Result, Scheme};
 use crate::pattern::{is_pattern, matches};
 use crate::quantity::size;
 use crate::transfer::{Connections, Existing, Settings, Source, Target, download, is_safe, upload};
@@ -95,6 +95,7 @@ pub(super) fn run(args: &Args) -> std::result::Result<(), Failure> {
         settings,
         first: folder.clone(),
         folder: RefCell::new(folder),
+        above: RefCell::default(),
         signals: match io::stdin().is_terminal() {
             true => Some(signals(&[SIGINT]).map_err(failed)?),
             false => None,
@@ -123,6 +124,9 @@ pub(super) struct Shell {
     first: RemotePath,
     /// Where it is.
     folder: RefCell<RemotePath>,
+    /// By which folders it came there. Only Gopher needs to know, whose paths
+    /// don't tell what is above.
+    above: RefCell<Vec<RemotePath>>,
     /// Ctrl-C. Scripts are ended by it as the kernel does it.
     signals: Option<UnixStream>,
 }
@@ -228,16 +232,19 @@ impl Shell {
             }
             ("lcd", []) => go_home(),
             ("lcd", [folder]) => go(Path::new(folder)),
-            ("cd", []) => self.cd(self.first.clone()),
-            ("cd", [folder]) => self.cd(self.path(folder).as_folder()),
+            ("cd", []) => self.cd((self.first.clone(), Vec::new())),
+            ("cd", [folder]) => self.find(folder).and_then(|found| self.cd(found)),
             ("ls", []) => self.ls(false, self.folder.borrow().clone()),
             ("ls", ["-l"]) => self.ls(true, self.folder.borrow().clone()),
-            ("ls", ["-l", path]) => self.ls(true, self.path(path)),
-            ("ls", [path]) => self.ls(false, self.path(path)),
-            ("cat", [path]) => self.cat(&self.path(path)),
-            ("stat", [path]) => self.stat(&self.path(path)),
-            ("get", [path]) => self.get(&self.path(path), None),
-            ("get", [path, local]) => self.get(&self.path(path), Some(Path::new(local))),
+            ("ls", ["-l", path]) => self.found(path).and_then(|path| self.ls(true, path)),
+            ("ls", [path]) => self.found(path).and_then(|path| self.ls(false, path)),
+            ("cat", [path]) => self.found(path).and_then(|path| self.cat(&path)),
+            ("stat", [path]) => self.found(path).and_then(|path| self.stat(&path)),
+            ("get", [path]) => self.found(path).and_then(|path| self.get(&path, None)),
+            ("get", [path, local]) => {
+                let local = Some(Path::new(*local));
+                self.found(path).and_then(|path| self.get(&path, local))
+            }
             ("put", [local]) => self.put(Path::new(local), None),
             ("put", [local, path]) => self.put(Path::new(local), Some(self.path(path))),
             ("mget", [_, ..]) => self.mget(rest),
@@ -262,6 +269,36 @@ impl Shell {
     /// Where something that was typed is.
     fn path(&self, typed: &str) -> RemotePath {
         self.folder.borrow().resolve(typed.as_bytes())
+    }
+
+    /// Where something is that is there already, and what is above it. In Gopher,
+    /// the names that `ls` shows are no parts of paths, and have to be looked up.
+    fn find(&self, typed: &str) -> Result<(RemotePath, Vec<RemotePath>)> {
+        if self.connections.url().scheme != Scheme::Gopher || typed.starts_with('/') {
+            return Ok((self.path(typed), Vec::new()));
+        }
+        let mut path = self.folder();
+        let mut above = self.above.borrow().clone();
+        for name in typed.split('/') {
+            match name {
+                "" | "." => {}
+                ".." => path = above.pop().unwrap_or_else(|| self.first.clone()),
+                name => {
+                    let found = self.list(&path)?;
+                    let found = found
+                        .into_iter()
+                        .find(|entry| entry.name == name.as_bytes());
+                    let found = found
+                        .ok_or_else(|| Error::new(Reason::NotFound, "there is no such item"))?;
+                    above.push(std::mem::replace(&mut path, found.path));
+                }
+            }
+        }
+        Ok((path, above))
+    }
+
+    fn found(&self, typed: &str) -> Result<RemotePath> {
+        self.find(typed).map(|(path, _)| path)
     }
 
     /// Runs work to its end, or until Ctrl-C.
@@ -289,9 +326,11 @@ impl Shell {
         self.wait(self.connections.with(work))
     }
 
-    fn cd(&self, folder: RemotePath) -> Result<()> {
+    fn cd(&self, (folder, above): (RemotePath, Vec<RemotePath>)) -> Result<()> {
+        let folder = folder.as_folder();
         self.list(&folder)?;
         *self.folder.borrow_mut() = folder;
+        *self.above.borrow_mut() = above;
         Ok(())
     }
 
@@ -378,8 +417,11 @@ impl Shell {
     // --- Transfers ---
 
     fn get(&self, path: &RemotePath, local: Option<&Path>) -> Result<()> {
-        let name = path
-            .name()
+        // A selector of Gopher is one name in a path, with slashes in it.
+        let name = path.name().unwrap_or_default();
+        let name = name.rsplit(|byte| *byte == b'/').next();
+        let name = name
+            .map(<[u8]>::to_vec)
             .filter(|name| is_safe(name))
             .ok_or_else(|| Error::new(Reason::Protocol, format!("{path} is no name for a file")))?;
         let name = PathBuf::from(std::ffi::OsString::from_vec(name));

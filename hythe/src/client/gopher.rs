@@ -286,7 +286,11 @@ impl Here<'_> {
 fn entry(item: &Item<'_>, names: &mut Names) -> Option<Entry> {
     Request::from_line(item.selector).ok()?;
     let path = [&[item.kind.0], item.selector].concat();
-    let name = fit(item.display).or_else(|| last_part(item.selector));
+    let named = last_part(item.selector);
+    let name = match named {
+        Some(named) if is_row_of(item.display, &named) => Some(named),
+        named => fit(item.display).or(named),
+    };
     Some(Entry {
         name: names.distinct(name.unwrap_or_else(|| UNNAMED.to_vec())),
         path: RemotePath::root().join(&path),
@@ -322,6 +326,22 @@ fn fit(text: &[u8]) -> Option<Vec<u8>> {
 fn last_part(selector: &[u8]) -> Option<Vec<u8>> {
     let mut parts = selector.rsplit(|byte| *byte == b'/');
     parts.find(|part| !part.is_empty()).and_then(fit)
+}
+
+/// Whether what is shown is a row about `name`: Gophernicus has dates and sizes
+/// in columns after it, and `...` where it is too long for its own.
+fn is_row_of(display: &[u8], name: &[u8]) -> bool {
+    let same = display
+        .iter()
+        .zip(name)
+        .take_while(|(one, other)| one == other);
+    let (begun, rest) = display.split_at(same.count());
+    let columns = match rest.strip_prefix(b"...") {
+        Some(columns) if !begun.is_empty() => columns,
+        _ if begun.len() == name.len() => rest,
+        _ => return false,
+    };
+    columns.starts_with(b"  ")
 }
 
 /// For what has no name in any way.
@@ -494,6 +514,34 @@ mod tests {
         let target = Target::of(&Url::parse(url).unwrap().path);
         let line = String::from_utf8(target.line).unwrap();
         (char::from(target.kind.0), line)
+    }
+
+    #[test]
+    fn rows_with_columns_are_about_the_name_in_the_selector() {
+        for (display, name, expected) in [
+            (
+                "a b                  2001-Feb-06 04:05     0.1 KB",
+                "a b",
+                true,
+            ),
+            (
+                "deep                 2026-Nov-28 11:28   --------",
+                "deep",
+                true,
+            ),
+            (
+                "a very long na...    2026-Nov-28 11:28   --------",
+                "a very long name",
+                true,
+            ),
+            ("a b", "a b", false),
+            ("a b c", "a b", false),
+            ("A boat  of mine", "a boat", false),
+            ("...  and more", "x", false),
+        ] {
+            let is = is_row_of(display.as_bytes(), name.as_bytes());
+            assert_eq!(is, expected, "{display}");
+        }
     }
 
     #[test]

@@ -189,8 +189,10 @@ impl Download<'_> {
         let opening = self.open_head().await?.unwrap_or_default();
         let time = meta.modified().ok();
         let time = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        // Apache tells no length where only the head of an empty file is asked for.
+        let total = opening.total.unwrap_or(0);
         let is_same = opening.version.modified.is_some()
-            && opening.total == Some(meta.len())
+            && total == meta.len()
             && opening.version.modified == time.map(|time| time.as_secs() as i64);
         if is_same && self.target.checksum.is_none() {
             return Ok(true);

@@ -239,7 +239,7 @@ impl Session {
                 drop(transfer);
                 Err(self.verdict(early).await)
             }
-            Ok(Poured::End) => self.conclude(transfer.last, Purpose::Look).await,
+            Ok(Poured::End) => self.part_after_end(transfer).await,
             Err(error) => {
                 drop(transfer);
                 Err(self.verdict(Error::lost(&error)).await)
@@ -252,7 +252,7 @@ impl Session {
     async fn hear_end(&mut self, transfer: Transfer) -> Result<()> {
         let received = transfer.channel.recv(&mut [0]).await;
         match received {
-            Ok(0) => self.conclude(transfer.last, Purpose::Look).await,
+            Ok(0) => self.part_after_end(transfer).await,
             Ok(_) => {
                 self.abandon(transfer).await;
                 Ok(())
@@ -264,6 +264,14 @@ impl Session {
         }
     }
 
+    /// Closes the connection whose end has come, and hears what the server says.
+    /// In this order: ProFTPD says nothing until it is closed, for ten seconds.
+    async fn part_after_end(&mut self, transfer: Transfer) -> Result<()> {
+        let Transfer { channel, last, .. } = transfer;
+        drop(channel);
+        self.conclude(last, Purpose::Look).await
+    }
+
     /// Everything that a command brings, in memory: a listing.
     pub(super) async fn fetch(&mut self, command: Command<'_>) -> Result<Vec<u8>> {
         let prepared = self.prepare().await?;
@@ -271,7 +279,7 @@ impl Session {
         let (collected, poured) = transfer.channel.pour(Collected(Vec::new())).await;
         match poured {
             Ok(Poured::End) => {
-                self.conclude(transfer.last, Purpose::Look).await?;
+                self.part_after_end(transfer).await?;
                 Ok(collected.0)
             }
             Ok(Poured::Full) => {

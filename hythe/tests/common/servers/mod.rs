@@ -8,6 +8,7 @@
 mod ftp;
 mod gopher;
 mod http;
+pub mod tree;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -310,6 +311,12 @@ impl Server {
         self.place.give();
     }
 
+    /// How many bytes there are in its folder and in that of its temporary files:
+    /// how far an upload has got, wherever the server keeps it.
+    pub fn bytes(&self) -> u64 {
+        bytes(&self.root) + bytes(self.place.folder.path())
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         self.place.log()
@@ -398,6 +405,18 @@ fn give(path: &Path, user: &User) {
         }
     } else if kind.is_file() {
         add_mode(path, 0o644);
+    }
+}
+
+/// What comes and goes meanwhile counts for nothing.
+fn bytes(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| bytes(&entry.path())).sum()
+        }
+        Ok(meta) if meta.is_file() => meta.len(),
+        _ => 0,
     }
 }
 
