@@ -259,8 +259,12 @@ async fn fetch_folder(
     let url = connections.url();
     let name = url.path.name().and_then(|name| safe_name(&name));
     let name = name.map(std::ffi::OsString::from_vec);
-    // What is in the root of a server goes into a folder of its own, too.
-    let name = name.unwrap_or_else(|| url.host.clone().into());
+    // What is in the root of a server goes where it was said, or into a folder of
+    // its own, too.
+    let name = name.unwrap_or_else(|| match &args.directory {
+        Some(_) => std::ffi::OsString::new(),
+        None => url.host.clone().into(),
+    });
     let into = folder(args)?.join(name);
     let plan = download_plan(connections, &url.path.as_folder(), &into).await;
     let plan = plan.map_err(|error| told(url, &error))?;
