@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use hythe_net::reactor::{lease, unblock};
 use hythe_net::{Addr, More, Poured, Sink, Stream};
 use hythe_wire::gopher::{Item, ItemType, Request, TextDecoder};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{percent_decode, percent_decode_str};
 
 use super::dial::dial;
 use super::{
@@ -286,11 +286,13 @@ impl Here<'_> {
 fn entry(item: &Item<'_>, names: &mut Names) -> Option<Entry> {
     Request::from_line(item.selector).ok()?;
     let path = [&[item.kind.0], item.selector].concat();
-    let named = last_part(item.selector);
-    let name = match named {
-        Some(named) if is_row_of(item.display, &named) => Some(named),
-        named => fit(item.display).or(named),
-    };
+    // Gophernicus encodes its selectors as URLs are.
+    let decoded: Vec<u8> = percent_decode(item.selector).collect();
+    let named = [item.selector, &decoded].map(last_part);
+    let row = |name: &&Vec<u8>| is_row_of(item.display, name);
+    let shown = named.iter().flatten().find(row).cloned();
+    let [named, _] = named;
+    let name = shown.or_else(|| fit(item.display)).or(named);
     Some(Entry {
         name: names.distinct(name.unwrap_or_else(|| UNNAMED.to_vec())),
         path: RemotePath::root().join(&path),
