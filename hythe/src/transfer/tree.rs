@@ -1,5 +1,6 @@
 //! Folders: what there is in them, on either side.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -11,6 +12,9 @@ use crate::client::{Entry, Error, Kind, Reason, Remote, RemotePath, Result};
 
 /// Folders deeper than this are a server's joke, or a link that leads to itself.
 const DEEPEST: usize = 128;
+
+/// More files and folders than anybody fetches in one go.
+const MOST: usize = 1_000_000;
 
 /// One file of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +58,18 @@ pub async fn download_plan(
 ) -> Result<Plan> {
     let mut plan = Plan::default();
     let mut waiting = vec![(folder.clone(), into.to_path_buf(), 0)];
+    // Menus of Gopher lead wherever they like, also back.
+    let mut seen = HashSet::new();
     while let Some((folder, into, depth)) = waiting.pop() {
+        if !seen.insert(folder.clone()) {
+            let again = "it is the same as another folder";
+            plan.left_out.push((folder.to_string(), again));
+            continue;
+        }
+        if seen.len() + plan.items.len() > MOST {
+            let text = format!("there is no end to it: more than {MOST} files and folders");
+            return Err(Error::protocol(text));
+        }
         let list = async |remote: &mut dyn Remote| remote.list(&folder).await;
         let mut entries = connections.with(list).await?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
