@@ -1,12 +1,15 @@
 """`get`: what a download costs the client; `far`: what more connections bring.
 
-`far` makes two network namespaces with a link of 50 ms between them, on which
-each connection gets its own share of the rate and no more. It needs root.
+`far` has a relay between client and server, which lets nothing pass before half
+of 50 ms are over, either way, and no connection faster than a rate. `tc` would do
+both, with `netem`, which not every kernel has, and for root only.
 """
 
+import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -58,11 +61,15 @@ def add_options(parser, name):
     parser.add_argument("--only", default=default, help="which clients take part")
     parser.add_argument("--rounds", type=report.positive, default=7 if name == "get" else 3)
     parser.add_argument("--size", type=report.positive, default=size, help="bytes of the file")
-    parser.add_argument(
-        "--scheme", choices=["http", "ftp"], default="http", help="how the server is asked"
-    )
-    if name == "far":
-        parser.add_argument("--rate", default="40mbit", help="of each connection, as tc has it")
+    if name == "get":
+        parser.add_argument(
+            "--scheme", choices=["http", "ftp"], default="http", help="how the server is asked"
+        )
+    else:
+        parser.set_defaults(scheme="http")
+        parser.add_argument(
+            "--rate", type=report.positive, default=4 * MIB, help="bytes a second of a connection"
+        )
 
 
 class Bench:
@@ -88,10 +95,10 @@ class Bench:
             *("--gopher", "off", "--log", "off", "--model", "events"),
         ]
 
-    def fetch(self, name, url, before=()):
+    def fetch(self, name, url):
         """Runs a client to its end: its own processor time, and how long it took."""
         file = self.temp / "fetched.bin"
-        command = [*before, *CLIENTS[name](self, url, file)]
+        command = CLIENTS[name](self, url, file)
         start = time.monotonic()
         process = subprocess.Popen([str(word) for word in command], preexec_fn=pin(LOAD_CPU))
         _, status, usage = os.wait4(process.pid, 0)
@@ -122,54 +129,79 @@ def get(bench):
 # ---------------------------------------------------------------------- far
 
 
+ONE_WAY_SECONDS = 0.025
+CHUNK = 16 * 1024
+
+
 @contextlib.contextmanager
-def link(rate):
-    """Two namespaces; gives the server's address and how to run something there
-    and here. A class for each of 64 connections, by a hash of its ports.
+def relay(port, rate):
+    """Gives the port of a relay to `port`; `rate` is in bytes a second, of each
+    connection and direction.
     """
-    ip = find("ip", "apt-get install iproute2")
-    tc = find("tc", "apt-get install iproute2")
-    near, far = f"hythe-near-{os.getpid()}", f"hythe-far-{os.getpid()}"
-
-    def run(*words):
-        if subprocess.run([str(word) for word in words]).returncode != 0:
-            raise Problem(f"{' '.join(map(str, words))} failed: far needs root, and tc's htb and netem")
-
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(relay_all(port, rate, writing))
+        os._exit(0)
     try:
-        for space in (near, far):
-            run(ip, "netns", "add", space)
-        run(ip, "link", "add", "n0", "netns", near, "type", "veth", "peer", "f0", "netns", far)
-        for space, device, address in ((near, "n0", "10.77.0.1"), (far, "f0", "10.77.0.2")):
-            inside = (ip, "netns", "exec", space)
-            run(*inside, ip, "addr", "add", f"{address}/24", "dev", device)
-            run(*inside, ip, "link", "set", device, "up")
-            run(*inside, ip, "link", "set", "lo", "up")
-        inside = (ip, "netns", "exec", near)
-        run(*inside, tc, "qdisc", "add", "dev", "n0", "root", "netem", "delay", "25ms", "limit", 100000)
-        inside = (ip, "netns", "exec", far)
-        run(*inside, tc, "qdisc", "add", "dev", "f0", "root", "handle", "1:", "htb")
-        for number in range(1, 65):
-            run(*inside, tc, "class", "add", "dev", "f0", "parent", "1:", "classid", f"1:{number:x}", "htb", "rate", rate)
-            run(*inside, tc, "qdisc", "add", "dev", "f0", "parent", f"1:{number:x}", "netem", "delay", "25ms", "limit", 10000)
-        run(*inside, tc, "filter", "add", "dev", "f0", "parent", "1:", "protocol", "ip", "handle", 1,
-            "flow", "hash", "keys", "dst,proto-src,proto-dst", "divisor", 64, "baseclass", "1:1")
-        yield "10.77.0.2", (ip, "netns", "exec", far), (ip, "netns", "exec", near)
+        yield int(os.read(reading, 16))
     finally:
-        for space in (near, far):
-            subprocess.run([ip, "netns", "del", space], stderr=subprocess.DEVNULL)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+
+
+async def relay_all(port, rate, announce):
+    async def accept(here_in, here_out):
+        there_in, there_out = await asyncio.open_connection(HOST, port)
+        await asyncio.gather(
+            pass_on(here_in, there_out, rate), pass_on(there_in, here_out, rate)
+        )
+
+    server = await asyncio.start_server(accept, HOST, 0)
+    os.write(announce, str(server.sockets[0].getsockname()[1]).encode())
+    await server.serve_forever()
+
+
+async def pass_on(source, sink, rate):
+    """What is on its way at one time is what the rate lets through in the delay."""
+    under_way = asyncio.Queue(maxsize=max(2, int(rate * ONE_WAY_SECONDS / CHUNK) + 1))
+
+    async def read():
+        while True:
+            chunk = await source.read(CHUNK)
+            await under_way.put((time.monotonic() + ONE_WAY_SECONDS, chunk))
+            if not chunk:
+                return
+
+    reading = asyncio.create_task(read())
+    free = 0
+    with contextlib.suppress(ConnectionError):
+        while True:
+            due, chunk = await under_way.get()
+            if not chunk:
+                break
+            now = time.monotonic()
+            begin = max(due, free, now)
+            free = begin + len(chunk) / rate
+            if begin > now:
+                await asyncio.sleep(begin - now)
+            sink.write(chunk)
+            await sink.drain()
+        sink.write_eof()
+    await reading
 
 
 def far(bench):
-    scheme = bench.options.scheme
-    with link(bench.options.rate) as (host, there, here):
+    def measure(name):
+        with running("server", bench.server(HOST), bench.temp) as server:
+            with relay(server.port, bench.options.rate) as port:
+                spent, seconds = bench.fetch(name, f"http://{HOST}:{port}/big.bin")
+        return {"s": seconds, "MiB/s": bench.options.size / MIB / seconds, "CPU s": spent}
 
-        def measure(name):
-            command = [*there, *bench.server(host)]
-            with running("server", command, bench.temp) as server:
-                spent, seconds = bench.fetch(name, f"{scheme}://{server.address}/big.bin", here)
-            return {"s": seconds, "MiB/s": bench.options.size / MIB / seconds, "CPU s": spent}
-
-        return rounds.interleaved(bench.options, measure)
+    return rounds.interleaved(bench.options, measure)
 
 
 def run(options, temp):
