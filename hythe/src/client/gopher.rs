@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use hythe_net::reactor::{lease, unblock};
 use hythe_net::{Addr, More, Poured, Sink, Stream};
 use hythe_wire::gopher::{Item, ItemType, Request, TextDecoder};
-use percent_encoding::{percent_decode, percent_decode_str};
+use percent_encoding::percent_decode_str;
 
 use super::dial::dial;
 use super::{
@@ -286,8 +286,7 @@ impl Here<'_> {
 fn entry(item: &Item<'_>, names: &mut Names) -> Option<Entry> {
     Request::from_line(item.selector).ok()?;
     let path = [&[item.kind.0], item.selector].concat();
-    // Gophernicus encodes its selectors as URLs are.
-    let decoded: Vec<u8> = percent_decode(item.selector).collect();
+    let decoded = without_octal(item.selector);
     let named = [item.selector, &decoded].map(last_part);
     let row = |name: &&Vec<u8>| is_row_of(item.display, name);
     let shown = named.iter().flatten().find(row).cloned();
@@ -344,6 +343,23 @@ fn is_row_of(display: &[u8], name: &[u8]) -> bool {
         _ => return false,
     };
     columns.starts_with(b"  ")
+}
+
+/// A selector as Gophernicus means it, where `#040` is a space.
+fn without_octal(selector: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(selector.len());
+    let mut rest = selector;
+    while let [first, after @ ..] = rest {
+        let octal = match rest {
+            [b'#', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        decoded.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &rest[4..] } else { after };
+    }
+    decoded
 }
 
 /// For what has no name in any way.
@@ -544,6 +560,7 @@ mod tests {
             let is = is_row_of(display.as_bytes(), name.as_bytes());
             assert_eq!(is, expected, "{display}");
         }
+        assert_eq!(without_octal(b"/a#040b#045#8#"), b"/a b%#8#");
     }
 
     #[test]

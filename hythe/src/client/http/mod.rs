@@ -763,6 +763,11 @@ impl HttpClient {
                         "the server redirects to {url}; send it there"
                     )));
                 }
+                (None, _) if is_file_itself(&answer) => {
+                    self.settle().await;
+                    let text = "this server takes no uploads there (it sends what is there)";
+                    return Err(Error::unsupported(text));
+                }
                 (None, _) if answer.is_success() => return Ok(()),
                 (None, _) => {
                     let status = answer.status;
@@ -791,6 +796,16 @@ impl HttpClient {
         };
         let request = Request::new(Method::Delete, self.at(&path));
         let answer = self.change(request).await?;
+        if answer.status == 200 {
+            // Caddy sends what is there, whatever the method, and leaves it.
+            self.settle().await;
+            return match self.stat_path(&path).await {
+                Ok(_) => Err(Error::unsupported(
+                    "this server removes nothing there (it says 200 OK, and it is there still)",
+                )),
+                Err(_) => Ok(()),
+            };
+        }
         self.done(answer, "removes nothing").await
     }
 
@@ -849,6 +864,13 @@ impl HttpClient {
     /// What an answer to a change means; `never` is what it means that the
     /// server does not know the method.
     async fn done(&mut self, answer: Answer, never: &str) -> Result<()> {
+        if answer.status == 200 {
+            // What has made or moved something says 201 or 204 (RFC 4918 sections
+            // 9.3.1 and 9.9.4). Caddy takes methods it does not know for GET.
+            self.settle().await;
+            let text = format!("this server {never} there (it says 200 OK, and does nothing)");
+            return Err(Error::unsupported(text));
+        }
         // Of several things, which a 207 speaks of, one at least has failed.
         if answer.is_success() && answer.status != 207 {
             return Ok(());
@@ -919,6 +941,12 @@ impl HttpClient {
         }
         Ok(())
     }
+}
+
+/// Whether the answer to a PUT is one to a GET: Caddy sends the file that is
+/// there, whatever the method. Who has stored one has no parts of it to offer.
+fn is_file_itself(answer: &Answer) -> bool {
+    answer.status == 200 && answer.field("Accept-Ranges").is_some()
 }
 
 /// Where an answer sends us, if we may go there.
