@@ -285,6 +285,10 @@ impl Here<'_> {
 /// `None` for an item that can't be asked for.
 fn entry(item: &Item<'_>, names: &mut Names) -> Option<Entry> {
     Request::from_line(item.selector).ok()?;
+    // The way back, which Gophernicus pads to the width of its columns.
+    if matches!(item.display.trim_ascii(), b"." | b"..") {
+        return None;
+    }
     let path = [&[item.kind.0], item.selector].concat();
     let decoded = without_octal(item.selector);
     let named = [item.selector, &decoded].map(last_part);
