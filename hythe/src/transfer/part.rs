@@ -54,7 +54,10 @@ impl Part {
         let journal = Journal::read(open(&journal_path).map_err(local)?).map_err(local)?;
         let length = file.metadata().map_err(local)?.len();
         let journal = match journal {
-            Ok(journal) => Ok((why_not(&journal, url, length), journal)),
+            Ok(journal) => {
+                catch_up(&journal, length).map_err(local)?;
+                Ok((why_not(&journal, url, length), journal))
+            }
             Err(empty) => {
                 if length > 0 {
                     fs::remove_file(&journal_path).ok();
@@ -165,6 +168,16 @@ pub fn is_kept(target: &Path) -> bool {
     let journal = File::open(beside(target, ".part.journal"));
     let journal = journal.ok().and_then(|file| Journal::read(file).ok()?.ok());
     journal.is_some_and(|journal| journal.done() > 0 && journal.head().version.is_telling())
+}
+
+/// Has the journal know of what was written last, if whoever wrote it came to no
+/// more than that: where there is one segment, the part is as long as it has
+/// come.
+fn catch_up(journal: &Journal, length: u64) -> io::Result<()> {
+    match journal.segments().as_slice() {
+        [only] if only.done < length && length <= only.end => journal.reach(0, length),
+        _ => Ok(()),
+    }
 }
 
 /// Why a part of this length can't be gone on with, if something is there.
