@@ -121,26 +121,39 @@ impl Args {
     }
 }
 
-/// Fetches one after the other; the first failure is the exit status, after all
-/// have been tried.
+/// Fetches all, as many at a time as there may be connections; the first failure
+/// is the exit status, after all have been tried.
 async fn fetch_all(
     args: &Args,
     urls: &[Url],
     settings: &Settings,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let mut first = None;
-    for url in urls {
-        let connections = Connections::new(url.clone(), settings.options.clone());
-        let fetched = fetch(args, &connections, settings, progress).await;
-        connections.close().await;
-        if let Err(failure) = fetched {
-            if urls.len() > 1 {
-                progress.failed(&failure.to_string());
-            }
-            first.get_or_insert(failure);
-        }
-    }
+    let each = Settings {
+        connections: if urls.len() > 1 {
+            1
+        } else {
+            settings.connections
+        },
+        ..settings.clone()
+    };
+    let jobs = urls.iter().map(|url| {
+        let each = &each;
+        let job: std::pin::Pin<Box<dyn Future<Output = Option<Failure>> + '_>> =
+            Box::pin(async move {
+                let connections = Connections::new(url.clone(), each.options.clone());
+                let fetched = fetch(args, &connections, each, progress).await;
+                connections.close().await;
+                let failure = fetched.err()?;
+                if urls.len() > 1 {
+                    progress.failed(&failure.to_string());
+                }
+                Some(failure)
+            });
+        job
+    });
+    let failed = at_most(settings.connections, jobs).await;
+    let first = failed.into_iter().flatten().next();
     match first {
         None => Ok(()),
         Some(failure) if urls.len() == 1 => Err(failure),

@@ -95,16 +95,30 @@ async fn send_all(
     settings: &Settings,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let mut first = None;
-    for source in sources {
-        let sent = send(args, source, connections, settings, progress).await;
-        if let Err(failure) = sent {
-            if sources.len() > 1 {
-                progress.failed(&failure.to_string());
-            }
-            first.get_or_insert(failure);
-        }
-    }
+    let each = Settings {
+        connections: if sources.len() > 1 {
+            1
+        } else {
+            settings.connections
+        },
+        ..settings.clone()
+    };
+    let jobs = sources.iter().map(|source| {
+        let each = &each;
+        let job: std::pin::Pin<Box<dyn Future<Output = Option<Failure>> + '_>> =
+            Box::pin(async move {
+                let failure = send(args, source, connections, each, progress)
+                    .await
+                    .err()?;
+                if sources.len() > 1 {
+                    progress.failed(&failure.to_string());
+                }
+                Some(failure)
+            });
+        job
+    });
+    let failed = at_most(settings.connections, jobs).await;
+    let first = failed.into_iter().flatten().next();
     match first {
         None => Ok(()),
         Some(failure) if sources.len() == 1 => Err(failure),

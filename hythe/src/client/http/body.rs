@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   channel.pour ─► Framed: so many bytes │ chunks │ to the end
-//!                     └─► Coded: as it is │ gzip │ deflate
+//!                     └─► Coded: as it is │ gzip │ deflate │ br │ zstd
 //!                           └─► the sink that was given
 //! ```
 //!
@@ -12,11 +12,13 @@
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use brotli_decompressor::DecompressorWriter;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hythe_net::Sink;
 use hythe_wire::http::{Body, Chunked};
 
 use super::super::{Error, Reason, Result};
+use super::zstd::Zstd;
 
 /// How content is coded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub(super) enum Coding {
     Identity,
     Gzip,
     Deflate,
+    Brotli,
+    Zstd,
 }
 
 impl Coding {
@@ -33,6 +37,8 @@ impl Coding {
             [] => Ok(Self::Identity),
             [one] if matches!(one.as_str(), "gzip" | "x-gzip") => Ok(Self::Gzip),
             [one] if one == "deflate" => Ok(Self::Deflate),
+            [one] if one == "br" => Ok(Self::Brotli),
+            [one] if one == "zstd" => Ok(Self::Zstd),
             others => Err(Error::unsupported(format!(
                 "the server sends it in a coding that was not asked for ({})",
                 super::answer::shown(others.join(", ").as_bytes())
@@ -191,12 +197,17 @@ impl Sink for Framed {
     }
 }
 
+/// How much a decoder of brotli writes at a time.
+const BROTLI_BUFFER: usize = 64 * 1024;
+
 /// Takes content as it is coded.
 enum Coded {
     Identity(Box<dyn Sink>),
     Gzip(Box<MultiGzDecoder<Outlet>>),
     Zlib(Box<ZlibDecoder<Outlet>>),
     Deflate(Box<DeflateDecoder<Outlet>>),
+    Brotli(Box<DecompressorWriter<Outlet>>),
+    Zstd(Box<Zstd>),
     /// `deflate` is the format of zlib (RFC 9110 section 8.4.1.2), but some
     /// servers send it bare: the first byte tells.
     Unknown(Option<Outlet>),
@@ -208,6 +219,11 @@ impl Coded {
             Coding::Identity => Self::Identity(sink),
             Coding::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(Outlet(sink)))),
             Coding::Deflate => Self::Unknown(Some(Outlet(sink))),
+            Coding::Brotli => {
+                let decoder = DecompressorWriter::new(Outlet(sink), BROTLI_BUFFER);
+                Self::Brotli(Box::new(decoder))
+            }
+            Coding::Zstd => Self::Zstd(Box::new(Zstd::new(Outlet(sink)))),
         }
     }
 
@@ -217,6 +233,8 @@ impl Coded {
             Self::Gzip(decoder) => Some(decoder.get_ref()),
             Self::Zlib(decoder) => Some(decoder.get_ref()),
             Self::Deflate(decoder) => Some(decoder.get_ref()),
+            Self::Brotli(decoder) => Some(decoder.get_ref()),
+            Self::Zstd(decoder) => Some(decoder.outlet()),
             Self::Unknown(outlet) => outlet.as_ref(),
         }
     }
@@ -252,6 +270,8 @@ impl Coded {
             Self::Gzip(decoder) => decoder.write_all(bytes),
             Self::Zlib(decoder) => decoder.write_all(bytes),
             Self::Deflate(decoder) => decoder.write_all(bytes),
+            Self::Brotli(decoder) => decoder.write_all(bytes),
+            Self::Zstd(decoder) => decoder.take(bytes),
             Self::Unknown(_) => return Ok(()),
         };
         self.judge(taken)
@@ -264,6 +284,8 @@ impl Coded {
             Self::Gzip(decoder) => decoder.try_finish(),
             Self::Zlib(decoder) => decoder.try_finish(),
             Self::Deflate(decoder) => decoder.try_finish(),
+            Self::Brotli(decoder) => decoder.close(),
+            Self::Zstd(decoder) => decoder.finish(),
         };
         self.judge(finished)
     }
@@ -280,7 +302,7 @@ impl Coded {
 }
 
 /// A sink as a writer.
-struct Outlet(Box<dyn Sink>);
+pub(super) struct Outlet(Box<dyn Sink>);
 
 impl io::Write for Outlet {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -350,6 +372,36 @@ mod tests {
         (kept.into_bytes(), end)
     }
 
+    /// `river water river water`, as Node has it.
+    const BROTLI: &[u8] = &[
+        27, 22, 0, 248, 165, 203, 210, 228, 236, 212, 42, 192, 212, 2, 231, 200, 41, 62,
+    ];
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn large_bodies_come_out_whole_in_small_memory() {
+        let text: Vec<u8> = (0..700_000_u32)
+            .flat_map(|i| (i / 7).to_le_bytes())
+            .collect();
+        let bytes = zstd(&text);
+        let kept = Kept::new(10_000_000);
+        let length = bytes.len() as u64;
+        let mut framed = Framed::new(Body::Length(length), Coding::Zstd, Box::new(kept.clone()));
+        for piece in bytes.chunks(5000) {
+            framed.take(piece);
+        }
+        assert_eq!(framed.end(true), Ok(End::Whole));
+        assert!(kept.into_bytes() == text);
+        // Four bytes a block, each of which stands for 128 KiB.
+        let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x58];
+        bomb.extend([0x02, 0, 0x10, b'x'].repeat(100_000));
+        let (kept, end) = taken(Body::UntilClose, Coding::Zstd, &bomb, 4096);
+        assert_eq!((kept.len(), end), (1000, Ok(End::Left)));
+    }
+
     #[test]
     fn bodies_come_out_whole_however_they_come() {
         let text = b"river water river water";
@@ -366,6 +418,8 @@ mod tests {
             (Coding::Gzip, gzip),
             (Coding::Deflate, zlib),
             (Coding::Deflate, deflate),
+            (Coding::Brotli, BROTLI.to_vec()),
+            (Coding::Zstd, zstd(text)),
         ] {
             let length = bytes.len();
             let chunks = [

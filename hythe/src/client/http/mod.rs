@@ -20,6 +20,7 @@ mod listing;
 mod proxy;
 mod redirect;
 mod tus;
+mod zstd;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -559,7 +560,7 @@ impl HttpClient {
                 size: length,
                 ..answer.version()
             },
-            Coding::Gzip | Coding::Deflate => Version::default(),
+            Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd => Version::default(),
         };
         let asked = ask.version.as_ref();
         Ok(Opening {
@@ -654,7 +655,7 @@ impl HttpClient {
     async fn list_folder(&mut self, path: &RemotePath) -> Result<Vec<Entry>> {
         let request = Request::new(Method::Get, self.at(&path.as_folder()))
             .field("Accept", LISTINGS)
-            .field("Accept-Encoding", "gzip");
+            .field("Accept-Encoding", "gzip, br, zstd");
         let (answer, found) = self.follow(request).await?;
         if !answer.is_success() {
             return Err(self.refused(answer).await);
