@@ -63,6 +63,8 @@ pub(super) fn quote(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -85,6 +87,19 @@ mod tests {
         for text in ["a b", "中 文", "it's", "a\\b", "*?", "\"", "\u{3000}"] {
             let quoted = quote(text);
             assert_eq!(words(&quoted), [text], "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_is_one_word(text in "[ -~中\t\u{3000}]{1,20}", line in ".*") {
+            let quoted = quote(&text);
+            let words = split(&quoted).unwrap();
+            prop_assert_eq!(words.len(), 1);
+            prop_assert_eq!(&words[0].text, &text);
+            for word in split(&line).unwrap_or_else(|words| words) {
+                prop_assert!(line.is_char_boundary(word.start));
+            }
         }
     }
 }

@@ -144,6 +144,8 @@ fn tokens(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -177,5 +179,13 @@ mod tests {
             is("eve", "y")
         );
         assert_eq!(login("ftp://quay/", given("bob", None)), is("bob", "b"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_is_too_strange(text in "(machine|default|login|password|macdef| |\n|\"|\\\\|#|[a-c中])*") {
+            netrc(&text, "a", None);
+            netrc(&text, "a", Some("b"));
+        }
     }
 }

@@ -189,6 +189,8 @@ fn parse_address(text: &str, scheme: Scheme) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -228,6 +230,43 @@ mod tests {
             "http://a b/",
         ] {
             assert!(Url::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// Whatever is typed is read or refused, and what is shown of it is read
+        /// as the same.
+        #[test]
+        fn what_is_shown_is_read_again(
+            text in "(http|https|ftp|ftps|gopher)://[ -~中é]{0,12}(/[ -~\\x00-\\x1f中]{0,30})?"
+        ) {
+            let Ok(url) = Url::parse(&text) else {
+                return Ok(());
+            };
+            prop_assert!(url.path.encoded().starts_with('/'));
+            prop_assert!(!url.path.encoded().contains(|letter: char| letter.is_control() || letter == ' '));
+            let again = format!(
+                "{}://{}{}",
+                url.scheme.as_str(),
+                url.authority(),
+                url.path.encoded()
+            );
+            let again = Url::parse(&again).unwrap();
+            prop_assert_eq!(again.path.encoded(), url.path.encoded());
+            prop_assert!(again.is_same_origin(&url));
+        }
+
+        #[test]
+        fn names_come_back(names in prop::collection::vec(prop::collection::vec(1..=255_u8, 1..20), 0..5)) {
+            let names: Vec<Vec<u8>> = names
+                .into_iter()
+                .filter(|name| !matches!(name.as_slice(), b"." | b".."))
+                .filter(|name| !name.iter().any(|byte| matches!(byte, b'/' | b'\r' | b'\n')))
+                .collect();
+            let path = names.iter().fold(RemotePath::root(), |path, name| path.join(name));
+            prop_assert_eq!(path.names().unwrap(), names.clone());
+            let read = RemotePath::from_url(path.encoded(), None);
+            prop_assert_eq!(read.names().unwrap(), names);
         }
     }
 }

@@ -215,6 +215,8 @@ fn parse_line(line: &[u8]) -> Option<Segment> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn segment(start: u64, done: u64, end: u64) -> Segment {
@@ -256,6 +258,29 @@ mod tests {
         for bad in [segment(1, 5, 9), segment(0, 10, 9)] {
             let head = good.split('\n').next().unwrap();
             assert!(parse(format!("{head}\n{}", line(&bad)).as_bytes()).is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_journal_is_too_strange(
+            head in prop::sample::select(vec!["", "{}", "{\"url\":\"\",\"version\":{},\"boot\":\"\"}"]),
+            lines in prop::collection::vec(prop::collection::vec(any::<u8>(), LINE..=LINE), 0..4),
+            numbers in prop::collection::vec(any::<(u64, u64, u64)>(), 0..4),
+        ) {
+            let strange = [head.as_bytes(), b"\n", &lines.concat()].concat();
+            parse(&strange);
+            let lines: String = numbers
+                .into_iter()
+                .map(|(start, done, end)| line(&segment(start, done, end)))
+                .collect();
+            if let Some(state) = parse(format!("{head}\n{lines}").as_bytes()) {
+                let mut at = 0;
+                for segment in state.segments {
+                    prop_assert!(segment.start == at && at <= segment.done && segment.done <= segment.end);
+                    at = segment.end;
+                }
+            }
         }
     }
 }

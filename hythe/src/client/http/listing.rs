@@ -253,6 +253,8 @@ fn reference(name: &[u8]) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn names(entries: &[Entry]) -> Vec<String> {
@@ -365,6 +367,25 @@ mod tests {
         assert!(from_json(evil.as_bytes(), &folder).unwrap().is_empty());
         for bad in ["", "{}", "[1]", "[{}]", "{\"entries\":1}", "null"] {
             assert!(from_json(bad.as_bytes(), &folder).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a page or a list says, names lead nowhere else.
+        #[test]
+        fn no_listing_is_too_strange(
+            page in "(<a href=|<A HREF='|>|</a>|\"|'|/|\\.\\.|\\.|%2f|%2e|%00|%|&amp;|&#47;|\\?|#|http://quay/|//x/|[a-c中 ])*",
+            name in "(/|\\.|\\.\\.|[a-c中]|\x00|\n)*",
+        ) {
+            let base = Url::parse("http://quay/f/").unwrap();
+            let mut entries = from_html(page.as_bytes(), &base, &base.path);
+            let json = serde_json::json!([{"name": name, "is_dir": false}]).to_string();
+            entries.extend(from_json(json.as_bytes(), &base.path).unwrap());
+            for entry in entries {
+                let name = &entry.name[..];
+                prop_assert!(!matches!(name, b"" | b"." | b".."), "{:?}", name);
+                prop_assert!(!name.iter().any(|byte| matches!(byte, b'/' | 0)), "{:?}", name);
+            }
         }
     }
 }
