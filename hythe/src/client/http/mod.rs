@@ -22,6 +22,7 @@ mod redirect;
 mod tus;
 
 use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -204,7 +205,9 @@ impl HttpClient {
                     if kept
                         && connection.heard_nothing()
                         && request.body.is_none()
-                        && error.reason == Reason::Lost => {}
+                        && error.reason == Reason::Lost
+                        // Who only takes long may have heard it.
+                        && error != Error::lost(&io::ErrorKind::TimedOut.into()) => {}
                 Err(error) => return Err(error),
             }
         }
