@@ -61,6 +61,14 @@ fn bodies_that_are_not_what_was_announced_are_errors() {
         ),
         (
             "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nriver",
+            Reason::Protocol,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\nContent-Length: 5\r\n\r\nriver",
+            Reason::Protocol,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Encoding: compress\r\nContent-Length: 5\r\n\r\nriver",
             Reason::Unsupported,
         ),
         ("HTTP/2 200\r\n\r\n", Reason::Protocol),
@@ -238,4 +246,21 @@ fn listings_name_only_what_is_in_the_folder() {
         assert_eq!(error.reason, Reason::NotFound);
     });
     assert!(server.seen()[0].starts_with("GET /pub/ HTTP/1.1\r\n"));
+}
+
+#[test]
+fn a_server_that_only_takes_long_is_not_asked_twice() {
+    let server = Scripted::with(2, |_, stream, seen| {
+        seen(read_head(stream).unwrap());
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx";
+        stream.get_mut().write_all(answer).unwrap();
+        seen(read_head(stream).unwrap());
+        read_head(stream);
+    });
+    with(&server.url("/"), async |client| {
+        fetch(client, "/a", &Ask::default()).await.unwrap();
+        let error = fetch(client, "/b", &Ask::default()).await.unwrap_err();
+        assert_eq!(error.reason, Reason::Lost);
+    });
+    assert_eq!(server.seen().len(), 2);
 }

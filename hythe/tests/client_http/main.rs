@@ -8,6 +8,7 @@ mod downloads;
 mod hostile;
 mod ours;
 mod proxies;
+mod python;
 mod redirects;
 mod scripted;
 mod uploads;

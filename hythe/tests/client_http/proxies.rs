@@ -28,9 +28,8 @@ fn certificate(folder: &Path) -> PathBuf {
     kept.file().to_owned()
 }
 
-fn serve_tls(folder: &Path) -> (Served, PathBuf) {
-    let keys = tempfile::tempdir().unwrap().keep();
-    let pem = certificate(&keys);
+fn serve_tls(folder: &Path, keys: &Path) -> (Served, PathBuf) {
+    let pem = certificate(keys);
     let file = pem.to_str().unwrap();
     let arguments = [
         "--http",
@@ -157,7 +156,8 @@ fn https_goes_through_a_tunnel_and_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let content = crate::common::content(3_000_000);
     std::fs::write(folder.path().join("a.bin"), &content).unwrap();
-    let (served, pem) = serve_tls(folder.path());
+    let keys = tempfile::tempdir().unwrap();
+    let (served, pem) = serve_tls(folder.path(), keys.path());
     let proxy = tunnels(1);
     let proxies = through(&format!("http://anna:x@{}/", proxy.address));
     let url = served.url("https");
@@ -182,8 +182,10 @@ fn https_goes_through_a_tunnel_and_is_kept() {
 fn certificates_are_checked_unless_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a"), "river").unwrap();
-    let (served, pem) = serve_tls(folder.path());
-    let other = certificate(tempfile::tempdir().unwrap().keep().as_path());
+    let keys = tempfile::tempdir().unwrap();
+    let (served, pem) = serve_tls(folder.path(), keys.path());
+    let others = tempfile::tempdir().unwrap();
+    let other = certificate(others.path());
     let url = served.url("https");
     let get = |options| {
         with_options(url, options, Proxies::none(), async |client| {

@@ -15,32 +15,33 @@
 
 mod answer;
 mod body;
+mod change;
 mod connection;
+mod download;
+mod folder;
 mod listing;
 mod proxy;
 mod redirect;
 mod tus;
 mod zstd;
 
-use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use hythe_net::reactor::{timeout, unblock};
+use hythe_net::reactor::timeout;
 use hythe_net::{More, Sink};
 use hythe_wire::http::{Body, Head, Method};
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::dial::connector;
 use super::{
     Ask, Begun, Content, Entry, Error, Kind, Later, Login, Meter, Opening, Options, Reason, Remote,
-    RemotePath, Result, Upload, Url, Version,
+    RemotePath, Result, Upload, Url,
 };
 use crate::tls::Connector;
 use answer::{Answer, shown};
 use body::{Coding, End, Framed, Kept};
 use connection::{Connection, Outgoing};
-use listing::LISTING_LIMIT;
 use proxy::basic;
 use redirect::{absolute, leaves_tls, resolve, target};
 
@@ -62,9 +63,6 @@ const WORDS: usize = 4096;
 /// From which length on, in bytes, a server is asked first whether it wants a
 /// body: on a fast link, sending it costs less than asking.
 const EXPECT_FROM: u64 = 1024 * 1024;
-
-/// What is accepted as a listing: JSON is for programs.
-const LISTINGS: &str = "application/json, text/html;q=0.5";
 
 /// A session with a server of HTTP. It connects when it has to.
 ///
@@ -205,7 +203,9 @@ impl HttpClient {
                     if kept
                         && connection.heard_nothing()
                         && request.body.is_none()
-                        && error.reason == Reason::Lost => {}
+                        && error.reason == Reason::Lost
+                        // Who only takes long may have heard it.
+                        && error != Error::lost(&io::ErrorKind::TimedOut.into()) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -471,483 +471,6 @@ impl HttpClient {
         }
         error
     }
-
-    // --- Downloads ---
-
-    async fn open_file(&mut self, path: &RemotePath, ask: &Ask) -> Result<Opening> {
-        let empty = ask.to.is_some_and(|to| to <= ask.from);
-        let head_only = ask.head_only || empty;
-        let partial = !head_only && (ask.from > 0 || ask.to.is_some());
-        let method = if head_only { Method::Head } else { Method::Get };
-        let whole = || {
-            Request::new(method, self.url.with_path(path.clone()))
-                .field("Accept", "*/*")
-                // Offsets and lengths are those of the file.
-                .field("Accept-Encoding", "identity")
-        };
-        let plain = whole();
-        let mut request = whole();
-        if partial {
-            request = request.field("Range", range(ask));
-            if let Some(validator) = ask.version.as_ref().and_then(validator) {
-                request = request.field("If-Range", validator);
-            }
-        }
-        let (answer, _) = self.follow(request).await?;
-        match answer.status {
-            206 if partial => match self.part(&answer, ask)? {
-                Some(opening) => Ok(opening),
-                None => self.open_anew(plain, path, ask, false).await,
-            },
-            416 if partial => match nothing_left(&answer, ask) {
-                Some(opening) => {
-                    self.settle().await;
-                    Ok(opening)
-                }
-                None => {
-                    let total = answer.content_range().and_then(|range| range.total);
-                    let shorter = total.is_some_and(|total| total < ask.from);
-                    self.open_anew(plain, path, ask, shorter).await
-                }
-            },
-            206 => {
-                self.give_up();
-                Err(Error::protocol(
-                    "the server sends a part that nobody asked for",
-                ))
-            }
-            200..300 => {
-                let mut opening = self.whole(answer, path, ask)?;
-                if empty && !ask.head_only {
-                    (opening.offset, opening.length) = (ask.from, Some(0));
-                }
-                Ok(opening)
-            }
-            _ => Err(self.refused(answer).await),
-        }
-    }
-
-    /// All of it, since the part that was asked for is no use.
-    async fn open_anew(
-        &mut self,
-        request: Request,
-        path: &RemotePath,
-        ask: &Ask,
-        changed: bool,
-    ) -> Result<Opening> {
-        let (answer, _) = self.follow(request).await?;
-        if !answer.is_success() || answer.status == 206 {
-            return Err(self.refused(answer).await);
-        }
-        let mut opening = self.whole(answer, path, ask)?;
-        opening.changed |= changed;
-        Ok(opening)
-    }
-
-    fn whole(&mut self, answer: Answer, path: &RemotePath, ask: &Ask) -> Result<Opening> {
-        let coding = self.coding(&answer, path)?;
-        let length = match answer.body {
-            Body::Length(length) => Some(length),
-            Body::None if ask.head_only => answer.number("Content-Length"),
-            Body::None => Some(0),
-            Body::Chunked | Body::UntilClose => None,
-        };
-        // What is compressed on its way has another length, and its bytes
-        // can't be counted from anywhere.
-        let length = length.filter(|_| coding == Coding::Identity);
-        let version = match coding {
-            Coding::Identity => Version {
-                size: length,
-                ..answer.version()
-            },
-            Coding::Gzip | Coding::Deflate | Coding::Brotli | Coding::Zstd => Version::default(),
-        };
-        let asked = ask.version.as_ref();
-        Ok(Opening {
-            offset: 0,
-            length,
-            total: length,
-            changed: asked.is_some_and(|asked| !asked.is(&version)),
-            version,
-            name: answer.name(),
-            head: answer.head,
-        })
-    }
-
-    /// The part that was asked for; `None` if it is one of something else.
-    fn part(&mut self, answer: &Answer, ask: &Ask) -> Result<Option<Opening>> {
-        let wrong = |text: &str| Err(Error::protocol(format!("the server sends {text}")));
-        let range = answer.content_range();
-        let (Some(range), Some((start, end))) = (range, range.and_then(|range| range.part)) else {
-            self.give_up();
-            return wrong("a part without saying which");
-        };
-        let length = end - start;
-        let fits = start == ask.from
-            && ask.to.is_none_or(|to| end <= to)
-            && !matches!(answer.body, Body::Length(announced) if announced != length);
-        if !fits {
-            self.give_up();
-            return wrong("another part than was asked for");
-        }
-        if !answer.codings().is_empty() {
-            self.give_up();
-            return Ok(None);
-        }
-        let version = Version {
-            size: range.total,
-            ..answer.version()
-        };
-        if ask
-            .version
-            .as_ref()
-            .is_some_and(|asked| !asked.is(&version))
-        {
-            self.give_up();
-            return Err(Error::new(
-                Reason::Changed,
-                "the file is not the one it was before",
-            ));
-        }
-        if let Some(pending) = &mut self.pending {
-            pending.announced = Some(length);
-            if pending.body == Body::UntilClose {
-                // Now its end is known.
-                pending.body = Body::Length(length);
-            }
-        }
-        Ok(Some(Opening {
-            offset: start,
-            length: Some(length),
-            total: range.total,
-            version,
-            changed: false,
-            name: answer.name(),
-            head: answer.head.clone(),
-        }))
-    }
-
-    /// How the body that waits is coded, which is told to who pours it.
-    fn coding(&mut self, answer: &Answer, path: &RemotePath) -> Result<Coding> {
-        let coding = match Coding::of(&answer.codings()) {
-            Ok(coding) => coding,
-            Err(error) => {
-                self.give_up();
-                return Err(error);
-            }
-        };
-        // Of a file that is compressed itself, some servers say that it is
-        // compressed on its way.
-        let name = path.name().unwrap_or_default().to_ascii_lowercase();
-        let is_archive = name.ends_with(b".gz") || name.ends_with(b".tgz");
-        let coding = match coding {
-            Coding::Gzip if is_archive => Coding::Identity,
-            coding => coding,
-        };
-        if let Some(pending) = &mut self.pending {
-            pending.coding = coding;
-        }
-        Ok(coding)
-    }
-
-    // --- Folders ---
-
-    async fn list_folder(&mut self, path: &RemotePath) -> Result<Vec<Entry>> {
-        let request = Request::new(Method::Get, self.at(&path.as_folder()))
-            .field("Accept", LISTINGS)
-            .field("Accept-Encoding", "gzip, br, zstd");
-        let (answer, found) = self.follow(request).await?;
-        if !answer.is_success() {
-            return Err(self.refused(answer).await);
-        }
-        let media_type = answer.media_type();
-        let is_html = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml");
-        if !is_html && media_type != "application/json" {
-            self.give_up();
-            return Err(Error::new(
-                Reason::NotFound,
-                "it is no folder that the server lists",
-            ));
-        }
-        let coding = Coding::of(&answer.codings())?;
-        if let Some(pending) = &mut self.pending {
-            pending.coding = coding;
-        }
-        let kept = Kept::new(LISTING_LIMIT);
-        self.pour(Box::new(kept.clone())).await?;
-        let text = kept.into_bytes();
-        if text.len() == LISTING_LIMIT {
-            return Err(Error::protocol("the listing is too long to be one"));
-        }
-        let folder = if found.is_same_origin(&self.url) {
-            found.path.as_folder()
-        } else {
-            path.as_folder()
-        };
-        unblock(move || {
-            if is_html {
-                Ok(listing::from_html(&text, &found, &folder))
-            } else {
-                listing::from_json(&text, &folder)
-            }
-        })
-        .await
-    }
-
-    async fn stat_path(&mut self, path: &RemotePath) -> Result<Entry> {
-        let request = |method| {
-            Request::new(method, self.url.with_path(path.clone()))
-                .field("Accept", LISTINGS)
-                .field("Accept-Encoding", "identity")
-        };
-        let (head, get) = (request(Method::Head), request(Method::Get));
-        let (mut answer, mut found) = self.follow(head).await?;
-        if matches!(answer.status, 405 | 501) {
-            (answer, found) = self.follow(get).await?;
-        }
-        if !answer.is_success() {
-            return Err(self.refused(answer).await);
-        }
-        let kind = if path.is_folder() || found.path.is_folder() {
-            Kind::Folder
-        } else {
-            Kind::File
-        };
-        let size = answer.number("Content-Length");
-        let plain = answer.codings().is_empty();
-        Ok(Entry {
-            name: path.name().unwrap_or_default(),
-            path: match kind {
-                Kind::Folder => path.as_folder(),
-                _ => path.clone(),
-            },
-            kind,
-            size: size.filter(|_| plain && kind == Kind::File),
-            modified: answer.version().modified,
-            mode: None,
-        })
-    }
-
-    // --- Changes ---
-
-    async fn put(
-        &mut self,
-        path: &RemotePath,
-        begun: &Begun,
-        content: Content,
-        meter: &Meter,
-    ) -> Result<()> {
-        let mut request = Request::new(Method::Put, self.at(&path.as_file()));
-        if let Some(modified) = begun.modified {
-            // What ownCloud's clients send, and who doesn't know it leaves alone.
-            request = request.field("X-OC-Mtime", modified.to_string());
-        }
-        let mut content = content;
-        for _ in 0..=MAX_REDIRECTS {
-            let again = match &content {
-                Content::File(file, range) => Some((Arc::clone(file), range.clone())),
-                Content::Pipe(_) => None,
-            };
-            let outgoing = Outgoing {
-                content,
-                meter,
-                sent: &Cell::new(0),
-            };
-            let answer = self.upload(&request, outgoing).await?;
-            match (self.moved(&request.url, &answer)?, again) {
-                (Some(url), Some((file, range))) => {
-                    request.url = url;
-                    content = Content::File(file, range);
-                }
-                (Some(url), None) => {
-                    return Err(Error::protocol(format!(
-                        "the server redirects to {url}; send it there"
-                    )));
-                }
-                (None, _) if is_file_itself(&answer) => {
-                    self.settle().await;
-                    let text = "this server takes no uploads there (it sends what is there)";
-                    return Err(Error::unsupported(text));
-                }
-                (None, _) if answer.is_success() => return Ok(()),
-                (None, _) => {
-                    let status = answer.status;
-                    let mut error = self.refused_upload(answer).await;
-                    // It may be the folder that is missing (RFC 4918 section 9.7.1).
-                    if status == 409
-                        && let Err(folder) = self.stat_path(&path.parent()).await
-                        && folder.reason == Reason::NotFound
-                    {
-                        error.reason = Reason::NotFound;
-                    }
-                    return Err(error);
-                }
-            }
-        }
-        Err(Error::protocol("the server redirects without an end"))
-    }
-
-    /// DELETE of a folder takes all that is in it along (RFC 4918 section 9.6.1),
-    /// which nobody has asked for who names a file, or an empty folder.
-    async fn remove_path(&mut self, path: &RemotePath, kind: Kind) -> Result<()> {
-        self.check_removable(path, kind).await?;
-        let path = match kind {
-            Kind::Folder => path.as_folder(),
-            _ => path.as_file(),
-        };
-        let request = Request::new(Method::Delete, self.at(&path));
-        let answer = self.change(request).await?;
-        if answer.status == 200 {
-            // Caddy sends what is there, whatever the method, and leaves it.
-            self.settle().await;
-            return match self.stat_path(&path).await {
-                Ok(_) => Err(Error::unsupported(
-                    "this server removes nothing there (it says 200 OK, and it is there still)",
-                )),
-                Err(_) => Ok(()),
-            };
-        }
-        self.done(answer, "removes nothing").await
-    }
-
-    async fn check_removable(&mut self, path: &RemotePath, kind: Kind) -> Result<()> {
-        match kind {
-            Kind::Folder if self.list_folder(path).await?.is_empty() => Ok(()),
-            Kind::Folder => Err(Error::new(Reason::Exists, "the folder is not empty")),
-            _ => match self.stat_path(path).await {
-                Ok(entry) if entry.kind == Kind::Folder => {
-                    let text = "it is a folder; end it with a slash to remove an empty one";
-                    Err(Error::new(Reason::Unsupported, text))
-                }
-                Err(error) if error.reason == Reason::NotFound => Err(error),
-                // The server may remove what it does not tell of.
-                Ok(_) | Err(_) => Ok(()),
-            },
-        }
-    }
-
-    async fn make(&mut self, path: &RemotePath) -> Result<()> {
-        let request = Request::new(Method::Mkcol, self.at(&path.as_folder()));
-        let answer = self.change(request).await?;
-        match answer.status {
-            // It is what WebDAV says of a name that is taken (RFC 4918 section 9.3.1).
-            405 => {
-                self.settle().await;
-                match self.stat_path(path).await {
-                    Ok(_) => Err(Error::new(Reason::Exists, "there is something already")),
-                    Err(_) => self.done(answer, "makes no folders").await,
-                }
-            }
-            409 => {
-                let error = self.refused(answer).await;
-                Err(Error {
-                    reason: Reason::NotFound,
-                    ..error
-                })
-            }
-            _ => self.done(answer, "makes no folders").await,
-        }
-    }
-
-    async fn relocate(&mut self, from: &RemotePath, to: &RemotePath) -> Result<()> {
-        let to = if from.is_folder() {
-            to.as_folder()
-        } else {
-            to.clone()
-        };
-        let request = Request::new(Method::Move, self.at(from))
-            .field("Destination", absolute(&self.at(&to)))
-            .field("Overwrite", "F");
-        let answer = self.change(request).await?;
-        self.done(answer, "renames nothing").await
-    }
-
-    /// What an answer to a change means; `never` is what it means that the
-    /// server does not know the method.
-    async fn done(&mut self, answer: Answer, never: &str) -> Result<()> {
-        if answer.status == 200 {
-            // What has made or moved something says 201 or 204 (RFC 4918 sections
-            // 9.3.1 and 9.9.4). Caddy takes methods it does not know for GET.
-            self.settle().await;
-            let text = format!("this server {never} there (it says 200 OK, and does nothing)");
-            return Err(Error::unsupported(text));
-        }
-        // Of several things, which a 207 speaks of, one at least has failed.
-        if answer.is_success() && answer.status != 207 {
-            return Ok(());
-        }
-        let mut error = self.refused(answer).await;
-        if error.reason == Reason::Unsupported {
-            error.text = format!("this server {never} there ({})", error.text);
-        }
-        Err(error)
-    }
-
-    // --- Accounts ---
-
-    async fn sign_up(&mut self, name: &str, password: &[u8]) -> Result<()> {
-        let form = format!(
-            "name={}&password={}",
-            percent_encode(name.as_bytes(), NON_ALPHANUMERIC),
-            percent_encode(password, NON_ALPHANUMERIC)
-        );
-        let url = self.at(&RemotePath::from_url("/.hythe/sign-up", None));
-        let request = Request::new(Method::Post, url)
-            .field("Accept", "application/json")
-            .field("Content-Type", "application/x-www-form-urlencoded")
-            .body(form.into_bytes());
-        // Who makes an account is nobody yet.
-        let login = self.login.take();
-        let answer = self.change(request).await;
-        self.login = login;
-        let answer = answer?;
-        let status = answer.status;
-        if status == 201 {
-            return Ok(());
-        }
-        if answer.is_success() {
-            return Err(Error::unsupported("this server makes no accounts that way"));
-        }
-        let mut error = self.refused(answer).await;
-        error.reason = match status {
-            409 => Reason::Exists,
-            404 | 405 | 501 => Reason::Unsupported,
-            400 => Reason::NotAllowed,
-            _ => error.reason,
-        };
-        Err(error)
-    }
-
-    async fn go_on_as(&mut self, login: Login) -> Result<()> {
-        if login.name.contains(':') {
-            // It is what ends the name there (RFC 7617 section 2).
-            return Err(Error::new(
-                Reason::NotAllowed,
-                "over HTTP, a name can't have a colon in it",
-            ));
-        }
-        let earlier = self.login.replace(login);
-        self.tus = None;
-        let request = Request::new(Method::Head, self.url.clone());
-        let answer = match self.ask(&request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                self.login = earlier;
-                return Err(error);
-            }
-        };
-        if answer.status == 401 {
-            self.login = earlier;
-            return Err(self.refused(answer).await);
-        }
-        Ok(())
-    }
-}
-
-/// Whether the answer to a PUT is one to a GET: Caddy sends the file that is
-/// there, whatever the method. Who has stored one has no parts of it to offer.
-fn is_file_itself(answer: &Answer) -> bool {
-    answer.status == 200 && answer.field("Accept-Ranges").is_some()
 }
 
 /// Where an answer sends us, if we may go there.
@@ -967,42 +490,6 @@ fn redirected(from: &Url, answer: &Answer) -> Result<Url> {
         )));
     }
     Ok(url)
-}
-
-/// That what was asked for begins where the file ends, if it does.
-fn nothing_left(answer: &Answer, ask: &Ask) -> Option<Opening> {
-    let total = answer.content_range()?.total?;
-    let version = Version {
-        size: Some(total),
-        ..answer.version()
-    };
-    let same = ask.version.as_ref().is_none_or(|asked| asked.is(&version));
-    (total == ask.from && same).then(|| Opening {
-        offset: ask.from,
-        length: Some(0),
-        total: Some(total),
-        version,
-        head: answer.head.clone(),
-        ..Opening::default()
-    })
-}
-
-/// The part that is asked for.
-fn range(ask: &Ask) -> String {
-    match ask.to {
-        Some(to) => format!("bytes={}-{}", ask.from, to - 1),
-        None => format!("bytes={}-", ask.from),
-    }
-}
-
-/// By what the server can tell whether it is still the same file.
-fn validator(version: &Version) -> Option<String> {
-    version.etag.clone().or_else(|| {
-        let seconds = u64::try_from(version.modified?).ok()?;
-        let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-        // The form has four digits for the year.
-        (seconds < 253_402_300_800).then(|| httpdate::fmt_http_date(time))
-    })
 }
 
 impl Remote for HttpClient {
