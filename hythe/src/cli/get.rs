@@ -10,11 +10,11 @@ use clap::builder::BoolishValueParser;
 use super::failure::{Exit, Failure, cause};
 use super::progress::{Progress, Style};
 use super::remote::{Effort, Ended, Reach, parse_url, run as run_on_reactor, told};
+use super::several::for_each;
 use crate::client::{Ask, Error, Reason, Remote, Url};
 use crate::quantity::size;
 use crate::transfer::{
-    Checksum, Connections, Existing, Plan, Settings, Target, at_most, download, download_plan,
-    safe_name,
+    Checksum, Connections, Existing, Plan, Settings, Target, download, download_plan, safe_name,
 };
 
 /// Fetch files and folders
@@ -137,28 +137,14 @@ async fn fetch_all(
         },
         ..settings.clone()
     };
-    let jobs = urls.iter().map(|url| {
-        let each = &each;
-        let job: std::pin::Pin<Box<dyn Future<Output = Option<Failure>> + '_>> =
-            Box::pin(async move {
-                let connections = Connections::new(url.clone(), each.options.clone());
-                let fetched = fetch(args, &connections, each, progress).await;
-                connections.close().await;
-                let failure = fetched.err()?;
-                if urls.len() > 1 {
-                    progress.failed(&failure.to_string());
-                }
-                Some(failure)
-            });
-        job
-    });
-    let failed = at_most(settings.connections, jobs).await;
-    let first = failed.into_iter().flatten().next();
-    match first {
-        None => Ok(()),
-        Some(failure) if urls.len() == 1 => Err(failure),
-        Some(failure) => Err(Failure::new(failure.exit(), "not everything was fetched")),
-    }
+    let left = "not everything was fetched";
+    for_each(urls, settings.connections, progress, left, async |url| {
+        let connections = Connections::new(url.clone(), each.options.clone());
+        let fetched = fetch(args, &connections, &each, progress).await;
+        connections.close().await;
+        fetched
+    })
+    .await
 }
 
 async fn fetch(
@@ -296,35 +282,28 @@ async fn fetch_folder(
         connections: 1,
         ..settings.clone()
     };
-    let jobs = plan.items.iter().map(|item| {
-        let alone = &alone;
-        let job: std::pin::Pin<Box<dyn Future<Output = Option<Exit>> + '_>> =
-            Box::pin(async move {
-                let target = Target {
-                    file: Some(item.local.clone()),
-                    existing: if args.overwrite {
-                        Existing::Replace
-                    } else {
-                        Existing::Keep
-                    },
-                    checksum: None,
-                };
-                let done = download(connections, &item.remote, &target, alone, progress).await;
-                let error = done.err()?;
-                let failure = told(connections.url().with_path(item.remote.clone()), &error);
-                progress.failed(&failure.to_string());
-                Some(failure.exit())
-            });
-        job
-    });
-    let failed = at_most(settings.connections, jobs).await;
-    match failed.into_iter().flatten().next() {
-        None => Ok(()),
-        Some(exit) => Err(Failure::new(
-            exit,
-            "not everything was fetched; run the same command again for the rest",
-        )),
-    }
+    let left = "not everything was fetched; run the same command again for the rest";
+    for_each(
+        &plan.items,
+        settings.connections,
+        progress,
+        left,
+        async |item| {
+            let target = Target {
+                file: Some(item.local.clone()),
+                existing: if args.overwrite {
+                    Existing::Replace
+                } else {
+                    Existing::Keep
+                },
+                checksum: None,
+            };
+            let done = download(connections, &item.remote, &target, &alone, progress).await;
+            let told = |error| told(connections.url().with_path(item.remote.clone()), &error);
+            done.map(drop).map_err(told)
+        },
+    )
+    .await
 }
 
 /// Says what there is to do, before it is done.

@@ -19,6 +19,7 @@ mod put;
 mod remote;
 mod secret;
 mod serve;
+mod several;
 mod shell;
 mod sockopts;
 mod tls;

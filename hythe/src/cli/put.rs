@@ -12,8 +12,9 @@ use super::failure::{Exit, Failure, cause};
 use super::get::show_plan;
 use super::progress::{Progress, Style};
 use super::remote::{Effort, Ended, Reach, parse_url, run as run_on_reactor, told};
+use super::several::for_each;
 use crate::client::{Entry, Reason, RemotePath};
-use crate::transfer::{Connections, Settings, Source, at_most, upload, upload_plan};
+use crate::transfer::{Connections, Settings, Source, upload, upload_plan};
 
 /// Send files and folders
 ///
@@ -103,27 +104,15 @@ async fn send_all(
         },
         ..settings.clone()
     };
-    let jobs = sources.iter().map(|source| {
-        let each = &each;
-        let job: std::pin::Pin<Box<dyn Future<Output = Option<Failure>> + '_>> =
-            Box::pin(async move {
-                let failure = send(args, source, connections, each, progress)
-                    .await
-                    .err()?;
-                if sources.len() > 1 {
-                    progress.failed(&failure.to_string());
-                }
-                Some(failure)
-            });
-        job
-    });
-    let failed = at_most(settings.connections, jobs).await;
-    let first = failed.into_iter().flatten().next();
-    match first {
-        None => Ok(()),
-        Some(failure) if sources.len() == 1 => Err(failure),
-        Some(failure) => Err(Failure::new(failure.exit(), "not everything was sent")),
-    }
+    let left = "not everything was sent";
+    for_each(
+        sources,
+        settings.connections,
+        progress,
+        left,
+        async |source| send(args, source, connections, &each, progress).await,
+    )
+    .await
 }
 
 async fn send(
@@ -211,31 +200,22 @@ async fn send_folder(
         connections: 1,
         ..settings.clone()
     };
-    let jobs = plan
-        .items
-        .iter()
-        .filter(|item| !is_there(&there, &item.local, &item.remote));
-    let jobs = jobs.map(|item| {
-        let alone = &alone;
-        let job: std::pin::Pin<Box<dyn Future<Output = Option<Exit>> + '_>> =
-            Box::pin(async move {
-                let file = Source::File(item.local.clone());
-                let sent = upload(connections, file, &item.remote, alone, progress).await;
-                let error = sent.err()?;
-                let failure = told(connections.url().with_path(item.remote.clone()), &error);
-                progress.failed(&failure.to_string());
-                Some(failure.exit())
-            });
-        job
-    });
-    let failed = at_most(settings.connections, jobs).await;
-    match failed.into_iter().flatten().next() {
-        None => Ok(()),
-        Some(exit) => Err(Failure::new(
-            exit,
-            "not everything was sent; run the same command again for the rest",
-        )),
-    }
+    let missing = plan.items.iter();
+    let missing = missing.filter(|item| !is_there(&there, &item.local, &item.remote));
+    let left = "not everything was sent; run the same command again for the rest";
+    for_each(
+        missing,
+        settings.connections,
+        progress,
+        left,
+        async |item| {
+            let file = Source::File(item.local.clone());
+            let sent = upload(connections, file, &item.remote, &alone, progress).await;
+            let told = |error| told(connections.url().with_path(item.remote.clone()), &error);
+            sent.map(drop).map_err(told)
+        },
+    )
+    .await
 }
 
 /// Makes folders that are missing, and gives what is in those that are there.
