@@ -419,7 +419,8 @@ impl Bench {
         self.step("get -r");
         let words = ["get", "-r", &self.server.url, "-d", "tree"];
         self.run(&words);
-        // What it lists and can't be asked for, Gophernicus sends a menu for.
+        // For what it lists and can't be asked for, Gophernicus sends an error as a
+        // text, which nobody can tell from a file.
         let lost = |path: &Path| {
             let path = path.to_string_lossy();
             path.contains(|letter| self.kind.loses.contains(letter))
