@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Answers every connection as `answer` does.
@@ -262,4 +264,152 @@ fn a_server_without_ranges_begins_again() {
     place.holds(&["outer/inner/file"]);
     let file = fs::read(place.0.path().join("outer/inner/file")).unwrap();
     assert!(file == vec![b'x'; 600_000]);
+}
+
+// --- What is nobody's fault, and must not go wrong ---
+
+#[test]
+fn a_password_goes_to_the_server_it_is_for() {
+    let heads = Arc::<Mutex<Vec<String>>>::default();
+    let server = || {
+        let heads = Arc::clone(&heads);
+        serve(move |_, stream| {
+            heads.lock().unwrap().push(head(stream));
+            let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi";
+            stream.write_all(reply).ok();
+        })
+    };
+    let (one, other) = (server(), server());
+    let place = Place::new();
+    let urls = [
+        format!("http://anna@{one}/one"),
+        format!("http://localhost:{}/two", other.port()),
+    ];
+    let output = common::hythe()
+        .args(["get", &urls[0], &urls[1]])
+        .current_dir(place.0.path())
+        .env("HOME", place.0.path())
+        .env("HYTHE_PASSWORD", "secret")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let heads = heads.lock().unwrap();
+    let (told, others): (Vec<_>, Vec<_>) =
+        heads.iter().partition(|head| head.starts_with("GET /one "));
+    assert!(
+        told.iter()
+            .all(|head| head.contains("Authorization: Basic "))
+    );
+    assert!(!others.is_empty());
+    assert!(
+        others.iter().all(|head| !head.contains("Authorization")),
+        "{others:?}"
+    );
+}
+
+#[test]
+fn what_others_have_put_there_stays() {
+    let reply = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 2\r\n\r\nhi";
+    let url = format!("http://{}/x", always(reply));
+    let place = Place::new();
+    let here = place.0.path().join("outer/inner");
+    // A part that is none of ours,
+    fs::write(here.join("x.part"), "somebody's").unwrap();
+    let output = place.run(&["get", &url]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(fs::read(here.join("x.part")).unwrap(), b"somebody's");
+    fs::remove_file(here.join("x.part")).unwrap();
+    // a file of that name,
+    fs::write(here.join("x"), "somebody's").unwrap();
+    let output = place.run(&["get", &url]);
+    assert!(said(&output).contains("--overwrite"));
+    assert_eq!(fs::read(here.join("x")).unwrap(), b"somebody's");
+    // and what is no file, which is written to.
+    let pipe = here.join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+    let reader = thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read(pipe).unwrap()
+    });
+    let output = place.run(&["get", "-o", "pipe", &url]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(reader.join().unwrap(), b"hi");
+    assert!(!fs::symlink_metadata(pipe).unwrap().is_file());
+}
+
+#[test]
+fn who_has_read_enough_is_no_failure() {
+    let body = "x".repeat(10_000_000);
+    let reply = format!("HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n{body}");
+    let url = format!("http://{}/x", always(reply));
+    let place = Place::new();
+    let mut child = common::hythe()
+        .args(["get", "-o", "-", &url])
+        .env("HOME", place.0.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut output = child.stdout.take().unwrap();
+    output.read_exact(&mut [0; 10]).unwrap();
+    drop(output);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), said(&output).as_str()),
+        (Some(0), "")
+    );
+}
+
+/// Without a word on its version, half of one file and half of another would pass
+/// for one; and the checksum is that of what is kept.
+#[test]
+fn what_nobody_can_tell_apart_is_not_put_together() {
+    let address = serve(|number, stream| {
+        head(stream);
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\nConnection: close\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let (letter, length) = if number == 0 {
+            (b'a', 200_000)
+        } else {
+            (b'b', 400_000)
+        };
+        stream.write_all(&vec![letter; length]).ok();
+    });
+    let place = Place::new();
+    let crc = crc32fast::hash(&vec![b'b'; 400_000]);
+    let checksum = format!("crc32:{crc:08x}");
+    let url = format!("http://{address}/x");
+    let output = place.run(&["get", "--retries", "1", "--checksum", &checksum, &url]);
+    assert!(output.status.success(), "{}", said(&output));
+    let file = fs::read(place.0.path().join("outer/inner/x")).unwrap();
+    assert!(file == vec![b'b'; 400_000]);
+}
+
+#[test]
+fn an_upload_that_is_never_taken_is_given_up() {
+    let tries = Arc::<AtomicUsize>::default();
+    let address = serve({
+        let tries = Arc::clone(&tries);
+        move |_, stream| {
+            if head(stream).starts_with("PUT ") {
+                tries.fetch_add(1, Ordering::Relaxed);
+                stream.read_exact(&mut [0; 1000]).ok();
+            } else {
+                stream
+                    .write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
+                    .ok();
+            }
+        }
+    });
+    let place = Place::new();
+    fs::write(place.0.path().join("outer/inner/mine"), vec![b'x'; 200_000]).unwrap();
+    let output = place.run(&[
+        "put",
+        "--retries",
+        "1",
+        "mine",
+        &format!("http://{address}/x"),
+    ]);
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
 }
