@@ -10,4 +10,5 @@ pub mod serve;
 pub mod share;
 pub mod tls;
 pub mod transfer;
+mod visible;
 pub mod web;

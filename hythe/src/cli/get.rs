@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 
 use super::failure::{Exit, Failure, cause};
-use super::progress::{Progress, Style};
-use super::remote::{Effort, Ended, Reach, parse_url, run as run_on_reactor, told};
+use super::progress::{Progress, Show};
+use super::remote::{Effort, Reach, parse_url, run as run_on_reactor, told};
 use super::several::for_each;
 use crate::client::{Ask, Error, Reason, Remote, Url};
 use crate::quantity::size;
@@ -62,13 +62,8 @@ pub(super) struct Args {
     #[arg(long, env = "HYTHE_HEAD", value_parser = BoolishValueParser::new())]
     head: bool,
 
-    /// Say nothing but what went wrong
-    #[arg(short, long, env = "HYTHE_QUIET", value_parser = BoolishValueParser::new())]
-    quiet: bool,
-
-    /// Tell scripts what happens: an object on each line of standard output
-    #[arg(long, env = "HYTHE_JSON", value_parser = BoolishValueParser::new())]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 
     #[command(flatten)]
     effort: Effort,
@@ -82,23 +77,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let urls = args.urls.iter().map(|url| parse_url(url));
     let mut urls: Vec<Url> = urls.collect::<Result<_, _>>()?;
     let settings = args.effort.settings(args.reach.options(&mut urls)?);
-    let style = match (args.json, args.quiet) {
-        (true, _) => Style::Json,
-        (false, true) => Style::Quiet,
-        (false, false) => Style::People,
-    };
-    let mut progress = Progress::new(style, args.include);
+    let mut progress = Progress::new(args.show.style(), args.include);
     let ended = run_on_reactor(fetch_all(args, &urls, &settings, &progress));
-    let unfinished = progress.is_unfinished();
-    progress.close();
-    match ended? {
-        Ended::Done(result) => result,
-        Ended::Interrupted if unfinished && !args.is_output() => Err(Failure::new(
-            Exit::PartKept,
-            "interrupted; run the same command again to continue",
-        )),
-        Ended::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
-    }
+    progress.end_of(ended?, !args.is_output())
 }
 
 impl Args {
@@ -114,7 +95,7 @@ impl Args {
         if self.checksum.is_some() && (self.urls.len() > 1 || self.recursive) {
             return usage("--checksum is for one file");
         }
-        if self.is_output() && self.json {
+        if self.is_output() && self.show.json {
             return usage("--json and -o - would both write to standard output");
         }
         Ok(())
@@ -129,13 +110,9 @@ async fn fetch_all(
     settings: &Settings,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let each = Settings {
-        connections: if urls.len() > 1 {
-            1
-        } else {
-            settings.connections
-        },
-        ..settings.clone()
+    let each = match urls {
+        [_] => settings.clone(),
+        _ => settings.for_each(),
     };
     let left = "not everything was fetched";
     for_each(urls, settings.connections, progress, left, async |url| {
@@ -212,10 +189,7 @@ async fn name(connections: &Connections) -> Result<PathBuf, Failure> {
     if let Some(name) = named.filter(|_| !url.path.is_folder()) {
         return Ok(std::ffi::OsString::from_vec(name).into());
     }
-    let ask = Ask {
-        head_only: true,
-        ..Ask::default()
-    };
+    let ask = Ask::head();
     let open = async |remote: &mut dyn Remote| remote.open(&url.path, &ask).await;
     let named = match connections.with(open).await {
         Ok(opening) => opening.name.and_then(|name| safe_name(&name)),
@@ -233,10 +207,7 @@ async fn name(connections: &Connections) -> Result<PathBuf, Failure> {
 async fn show_head(connections: &Connections) -> Result<(), Failure> {
     let url = connections.url();
     let failed = |error: Error| told(url, &error);
-    let ask = Ask {
-        head_only: true,
-        ..Ask::default()
-    };
+    let ask = Ask::head();
     let open = async |remote: &mut dyn Remote| remote.open(&url.path, &ask).await;
     let opening = connections.with(open).await.map_err(failed)?;
     if opening.head.is_empty() {
@@ -278,10 +249,7 @@ async fn fetch_folder(
             Failure::new(Exit::of(&error), text)
         })?;
     }
-    let alone = Settings {
-        connections: 1,
-        ..settings.clone()
-    };
+    let alone = settings.for_each();
     let left = "not everything was fetched; run the same command again for the rest";
     for_each(
         &plan.items,

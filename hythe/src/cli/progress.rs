@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use clap::builder::BoolishValueParser;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::remote::shown;
+use super::failure::{Exit, Failure};
+use super::remote::{Ended, shown};
 use crate::client::Meter;
 use crate::quantity::size;
 use crate::transfer::{Event, Watch};
@@ -27,6 +29,28 @@ const REPORT: Duration = Duration::from_secs(1);
 const BAR: &str =
     "{prefix:<20!} {bar:14} {bytes:>10}/{total_bytes:<10} {bytes_per_sec:>12} {eta:>4}";
 const NO_TOTAL: &str = "{prefix:<20!} {spinner:14} {bytes:>10} {bytes_per_sec:>23}";
+
+/// How transfers are to be shown.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Show {
+    /// Say nothing but what went wrong
+    #[arg(short, long, env = "HYTHE_QUIET", value_parser = BoolishValueParser::new())]
+    quiet: bool,
+
+    /// Tell scripts what happens: an object on each line of standard output
+    #[arg(long, env = "HYTHE_JSON", value_parser = BoolishValueParser::new())]
+    pub(super) json: bool,
+}
+
+impl Show {
+    pub(super) fn style(&self) -> Style {
+        match (self.json, self.quiet) {
+            (true, _) => Style::Json,
+            (false, true) => Style::Quiet,
+            (false, false) => Style::People,
+        }
+    }
+}
 
 /// How transfers are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +118,7 @@ impl Progress {
     }
 
     /// Whether something has begun and not ended, and can be gone on with.
-    pub(super) fn is_unfinished(&self) -> bool {
+    fn is_unfinished(&self) -> bool {
         let resumable = self.resumable.borrow();
         resumable
             .values()
@@ -137,6 +161,25 @@ impl Progress {
     /// Says that one of several failed.
     pub(super) fn failed(&self, text: &str) {
         self.say(&format!("hythe: {text}"));
+    }
+
+    /// Takes the bars away, and tells how it ended. `again` is whether the same
+    /// command goes on with what was interrupted, where the server can.
+    pub(super) fn end_of(
+        &mut self,
+        ended: Ended<Result<(), Failure>>,
+        again: bool,
+    ) -> Result<(), Failure> {
+        let unfinished = self.is_unfinished();
+        self.close();
+        match ended {
+            Ended::Done(result) => result,
+            Ended::Interrupted if unfinished && again => Err(Failure::new(
+                Exit::PartKept,
+                "interrupted; run the same command again to continue",
+            )),
+            Ended::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
     }
 
     /// Takes the bars away.

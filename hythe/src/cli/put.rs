@@ -10,8 +10,8 @@ use clap::builder::BoolishValueParser;
 
 use super::failure::{Exit, Failure, cause};
 use super::get::show_plan;
-use super::progress::{Progress, Style};
-use super::remote::{Effort, Ended, Reach, parse_url, run as run_on_reactor, told};
+use super::progress::{Progress, Show};
+use super::remote::{Effort, Reach, parse_url, run as run_on_reactor, told};
 use super::several::for_each;
 use crate::client::{Entry, Reason, RemotePath};
 use crate::transfer::{Connections, Settings, Source, upload, upload_plan};
@@ -32,13 +32,8 @@ pub(super) struct Args {
     #[arg(short, long, env = "HYTHE_RECURSIVE", value_parser = BoolishValueParser::new())]
     recursive: bool,
 
-    /// Say nothing but what went wrong
-    #[arg(short, long, env = "HYTHE_QUIET", value_parser = BoolishValueParser::new())]
-    quiet: bool,
-
-    /// Tell scripts what happens: an object on each line of standard output
-    #[arg(long, env = "HYTHE_JSON", value_parser = BoolishValueParser::new())]
-    json: bool,
+    #[command(flatten)]
+    show: Show,
 
     #[command(flatten)]
     effort: Effort,
@@ -59,30 +54,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let settings = args
         .effort
         .settings(args.reach.options(std::slice::from_mut(&mut url))?);
-    let style = match (args.json, args.quiet) {
-        (true, _) => Style::Json,
-        (false, true) => Style::Quiet,
-        (false, false) => Style::People,
-    };
-    let mut progress = Progress::new(style, false);
+    let mut progress = Progress::new(args.show.style(), false);
     let connections = Connections::new(url, settings.options.clone());
     let ended = run_on_reactor(async {
         let sent = send_all(args, sources, &connections, &settings, &progress).await;
         connections.close().await;
         sent
     });
-    let unfinished = progress.is_unfinished();
-    progress.close();
-    match ended? {
-        Ended::Done(result) => result,
-        Ended::Interrupted if unfinished && !sources.iter().any(|source| is_input(source)) => {
-            Err(Failure::new(
-                Exit::PartKept,
-                "interrupted; run the same command again to continue",
-            ))
-        }
-        Ended::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
-    }
+    let again = !sources.iter().any(|source| is_input(source));
+    progress.end_of(ended?, again)
 }
 
 fn is_input(source: &Path) -> bool {
@@ -96,13 +76,9 @@ async fn send_all(
     settings: &Settings,
     progress: &Progress,
 ) -> Result<(), Failure> {
-    let each = Settings {
-        connections: if sources.len() > 1 {
-            1
-        } else {
-            settings.connections
-        },
-        ..settings.clone()
+    let each = match sources {
+        [_] => settings.clone(),
+        _ => settings.for_each(),
     };
     let left = "not everything was sent";
     for_each(
@@ -196,10 +172,7 @@ async fn send_folder(
     show_plan(&plan, url.with_path(target.clone()).to_string(), progress);
     progress.expect(plan.items.len(), plan.bytes());
     let there = make_folders(connections, &plan.remote_folders).await?;
-    let alone = Settings {
-        connections: 1,
-        ..settings.clone()
-    };
+    let alone = settings.for_each();
     let missing = plan.items.iter();
     let missing = missing.filter(|item| !is_there(&there, &item.local, &item.remote));
     let left = "not everything was sent; run the same command again for the rest";

@@ -21,6 +21,7 @@ use super::secret;
 use crate::client::{Credentials, Error, Login, Options, Rate, Reason, Url};
 use crate::quantity::{parse_size, parse_span};
 use crate::transfer::Settings;
+use crate::visible::visible;
 
 /// How a server is reached.
 #[derive(Clone, Debug, clap::Args)]
@@ -225,13 +226,5 @@ pub(super) fn exit(reason: Reason) -> Exit {
 
 /// Bytes for the terminal: text, with what would move the cursor made visible.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for letter in String::from_utf8_lossy(bytes).chars() {
-        if letter.is_control() {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
+    visible(&String::from_utf8_lossy(bytes))
 }

@@ -23,6 +23,7 @@ use super::{
     Ask, Begun, Content, Entry, Error, Kind, Later, Login, Meter, Opening, Options, Reason, Remote,
     RemotePath, Result, Upload, Url,
 };
+use crate::visible::visible;
 
 /// What asks a Gopher server.
 pub struct GopherClient {
@@ -433,12 +434,8 @@ async fn beginning(stream: &Stream) -> Result<Vec<u8>> {
 
 /// Gopher has no codes: what can't be had is not there.
 fn refused(text: &[u8]) -> Error {
-    let text = String::from_utf8_lossy(text);
-    let shown = text.chars().flat_map(|letter| match letter.is_control() {
-        true => letter.escape_default().collect(),
-        false => vec![letter],
-    });
-    let shown: String = shown.take(SHOWN).collect();
+    let text = visible(&String::from_utf8_lossy(text));
+    let shown: String = text.chars().take(SHOWN).collect();
     Error::new(Reason::NotFound, format!("the server says: {shown}"))
 }
 

@@ -212,6 +212,16 @@ pub struct Ask {
     pub head_only: bool,
 }
 
+impl Ask {
+    /// Asks for the head alone.
+    pub fn head() -> Self {
+        Self {
+            head_only: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What is going to come.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {

@@ -6,6 +6,7 @@ use percent_encoding::percent_encode;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::{Error, Result};
+use crate::visible::visible;
 
 /// What is not left as it is in a segment of a path (RFC 3986 section 3.3).
 const ENCODED: &AsciiSet = &CONTROLS
@@ -208,13 +209,7 @@ fn without_dots(path: &str) -> String {
 impl fmt::Display for RemotePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes: Vec<u8> = percent_decode_str(&self.path).collect();
-        for letter in String::from_utf8_lossy(&bytes).chars() {
-            if letter.is_control() {
-                write!(f, "{}", letter.escape_default())?;
-            } else {
-                write!(f, "{letter}")?;
-            }
-        }
+        f.write_str(&visible(&String::from_utf8_lossy(&bytes)))?;
         match &self.query {
             Some(query) => write!(f, "?{query}"),
             None => Ok(()),

@@ -9,6 +9,8 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
+use crate::visible::visible;
+
 /// The longest name of one file or folder, in bytes: Linux's `NAME_MAX`.
 pub const NAME_LIMIT: usize = 255;
 
@@ -273,16 +275,7 @@ fn decode(segment: &[u8]) -> Result<Vec<u8>, BadPath> {
 /// move a terminal's cursor.
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        f.write_char('/')?;
-        for character in String::from_utf8_lossy(&self.0).chars() {
-            if character.is_control() {
-                write!(f, "{}", character.escape_default())?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        Ok(())
+        write!(f, "/{}", visible(&String::from_utf8_lossy(&self.0)))
     }
 }
 

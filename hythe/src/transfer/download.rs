@@ -13,13 +13,13 @@ use hythe_net::reactor::unblock;
 use super::checking::{Checking, hexadecimal};
 use super::connections::Connections;
 use super::journal::{Segment, UNKNOWN};
-use super::local::visible;
 use super::part::{Part, whole};
 use super::queue::at_most;
 use super::retry::Tries;
 use super::saving::{Outlet, Saving, Shared};
 use super::{Checksum, Done, Event, Settings, Watch};
 use crate::client::{Ask, Error, Meter, Opening, Reason, Remote, RemotePath, Result, Version};
+use crate::visible::visible;
 
 /// Less is not worth a connection of its own.
 const SEGMENT_LEAST: u64 = 1024 * 1024;
@@ -62,7 +62,7 @@ pub async fn download(
 ) -> Result<Done> {
     let url = connections.url().with_path(path.clone()).to_string();
     let name = match &target.file {
-        Some(file) => visible(file),
+        Some(file) => visible(&file.to_string_lossy()),
         None => url.clone(),
     };
     let mut download = Download {
@@ -247,11 +247,7 @@ impl Download<'_> {
 
     /// The head of the answer, from servers that give one.
     async fn open_head(&self) -> Result<Option<Opening>> {
-        let ask = Ask {
-            head_only: true,
-            ..Ask::default()
-        };
-        match self.open(&ask).await {
+        match self.open(&Ask::head()).await {
             Ok(opening) => Ok(Some(opening)),
             Err(error) if error.is_passing() || error.reason == Reason::NotFound => Err(error),
             // They may give the file all the same.

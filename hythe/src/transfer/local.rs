@@ -1,20 +1,5 @@
 //! Names on this machine for what servers call something.
 
-use std::path::Path;
-
-/// A path for people: what would move the cursor is made visible.
-pub(super) fn visible(path: &Path) -> String {
-    let mut out = String::new();
-    for letter in path.to_string_lossy().chars() {
-        if letter.is_control() {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
-}
-
 /// The longest name that file systems take (`NAME_MAX`), less what is appended to
 /// it while it is on its way.
 const LONGEST: usize = 255 - 16;

@@ -36,7 +36,6 @@ pub use checking::Checksum;
 pub use connections::Connections;
 pub use download::{Existing, Target, download};
 pub use local::{is_safe, safe_name};
-pub use part::is_kept;
 pub use queue::at_most;
 pub use tree::{Item, Plan, download_plan, upload_plan};
 pub use upload::{Source, upload};
@@ -75,6 +74,15 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The same for each of several transfers, which share the connections.
+    #[must_use]
+    pub fn for_each(&self) -> Self {
+        Self {
+            connections: 1,
+            ..self.clone()
+        }
+    }
+
     fn meter(&self) -> Meter {
         Meter::new(self.rate.clone())
     }

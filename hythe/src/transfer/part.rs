@@ -15,8 +15,8 @@ use rustix::io::Errno;
 
 use super::download::Existing;
 use super::journal::{Head, Journal, Segment, UNKNOWN};
-use super::local::visible;
 use crate::client::{Error, Reason, Result, Version};
+use crate::visible::visible;
 
 /// How often, and how long apart, it is tried to get hold of a part: together as
 /// long as a disk may take for the last piece.
@@ -61,7 +61,7 @@ impl Part {
             Err(empty) => {
                 if length > 0 {
                     fs::remove_file(&journal_path).ok();
-                    let name = visible(&path);
+                    let name = visible(&path.to_string_lossy());
                     let text = format!("{name} is there, and is no part of ours; move it away");
                     return Err(Error::new(Reason::Local, text));
                 }
@@ -105,7 +105,10 @@ impl Part {
             time.and_then(|time| self.file.set_modified(time).ok());
         }
         if !is_at(&self.file, &self.path).map_err(local)? {
-            let text = format!("{} was replaced meanwhile", visible(&self.path));
+            let text = format!(
+                "{} was replaced meanwhile",
+                visible(&self.path.to_string_lossy())
+            );
             return Err(Error::new(Reason::Local, text));
         }
         let placed = match existing {
@@ -114,7 +117,10 @@ impl Part {
         };
         match placed {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let text = format!("{} has come there meanwhile", visible(&self.target));
+                let text = format!(
+                    "{} has come there meanwhile",
+                    visible(&self.target.to_string_lossy())
+                );
                 return Err(Error::new(Reason::Exists, text));
             }
             placed => placed.map_err(local)?,
@@ -161,13 +167,6 @@ impl Drop for Part {
             self.discard();
         }
     }
-}
-
-/// Whether a download to this file was interrupted and can be gone on with.
-pub fn is_kept(target: &Path) -> bool {
-    let journal = File::open(beside(target, ".part.journal"));
-    let journal = journal.ok().and_then(|file| Journal::read(file).ok()?.ok());
-    journal.is_some_and(|journal| journal.done() > 0 && journal.head().version.is_telling())
 }
 
 /// Has the journal know of what was written last, if whoever wrote it came to no

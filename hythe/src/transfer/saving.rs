@@ -62,8 +62,7 @@ pub(super) struct Saving {
     pub(super) meter: Meter,
     /// Exclusive.
     pub(super) end: u64,
-    /// Where the next byte that comes belongs. It may be there already: then it
-    /// is compared.
+    /// Where the next byte that comes belongs.
     pub(super) next: u64,
 }
 

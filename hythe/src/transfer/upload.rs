@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::checking::hexadecimal;
 use super::connections::Connections;
-use super::local::visible;
 use super::retry::Tries;
 use super::{Done, Event, Settings, Watch};
 use crate::client::{Content, Error, Meter, Reason, RemotePath, Result, Upload};
+use crate::visible::visible;
 
 /// What is sent.
 pub enum Source {
@@ -93,7 +93,7 @@ impl Sending {
             .as_ref()
             .map(|state| Note::of(state, url, &known));
         Ok(Self {
-            name: visible(path),
+            name: visible(&path.to_string_lossy()),
             path: path.into(),
             file: Arc::new(file),
             upload: Upload {

@@ -1,7 +1,6 @@
 //! The control connection: commands go out, replies come in, and what a reply
 //! means for whoever asked.
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use hythe_wire::ftp::{Command, Reply};
 use crate::client::dial::tls_failed;
 use crate::client::{Error, Reason, Result};
 use crate::tls::{Channel, Connector};
+use crate::visible::visible;
 
 /// A connection on which each command has its reply.
 pub(super) struct Control {
@@ -315,14 +315,8 @@ impl Answer {
         if !text.is_empty() {
             out.push(' ');
         }
-        for letter in letters.by_ref().take(SHOWN) {
-            if letter.is_control() {
-                // Writing to a String never fails.
-                _ = write!(out, "{}", letter.escape_default());
-            } else {
-                out.push(letter);
-            }
-        }
+        let some: String = letters.by_ref().take(SHOWN).collect();
+        out.push_str(&visible(&some));
         if letters.next().is_some() {
             out.push('…');
         }

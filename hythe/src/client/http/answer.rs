@@ -7,6 +7,7 @@ use hythe_wire::http::{self, Response, is_entity_tag, list, split_outside_quotes
 use percent_encoding::percent_decode;
 
 use super::super::{Error, Reason, Version};
+use crate::visible::visible;
 
 /// How much of what a server says is shown, in characters: a line or two.
 const SHOWN: usize = 200;
@@ -283,15 +284,8 @@ fn fit_name(name: Vec<u8>) -> Option<Vec<u8>> {
 /// there is an end to it.
 pub(super) fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let mut out = String::new();
-    for letter in text.trim().chars().take(SHOWN) {
-        if letter.is_control() {
-            out.extend(letter.escape_default());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
+    let some: String = text.trim().chars().take(SHOWN).collect();
+    visible(&some)
 }
 
 #[cfg(test)]
