@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use common::servers::tree::{BIG, FILES, paths, sorted, tree, written};
 use common::servers::{self, ALL, Kind, Resumes, Server, Sizes};
-use common::{PATIENCE, content, hythe, shown, url_path};
+use common::{Dice, PATIENCE, content, hythe, shown, url_path};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -125,17 +125,6 @@ const CHANGED: u64 = 981_173_106;
 
 /// The same every time, unless `HYTHE_TEST_SEED` says otherwise.
 const SEED: u64 = 0x68_7974_6865;
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// A server, and whoever runs our client.
 struct Bench {

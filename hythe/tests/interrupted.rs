@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use common::{Served, content, eventually};
+use common::{Dice, Served, content, eventually};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -26,18 +26,6 @@ const REPEATED: u64 = MIB as u64;
 
 /// What moments are drawn from, so that a failure can be had again.
 const SEED: u64 = 0x6879_7468_6500_0006;
-
-/// Random numbers that are the same every time (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// A client with a home of its own.
 struct Home {

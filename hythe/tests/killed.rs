@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{PATIENCE, Served, connect, content, eventually};
+use common::{Dice, PATIENCE, Served, connect, content, eventually};
 use sha2::{Digest, Sha256};
 
 /// How many uploads are interrupted.
@@ -30,18 +30,6 @@ const SEED: u64 = 0x6879_7468_6500_0004;
 /// The longest time between the chosen byte and the signal, so that it also
 /// strikes while the server does what follows the last byte.
 const LATEST: Duration = Duration::from_millis(4);
-
-/// Random numbers that are the same every time (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {

@@ -23,6 +23,19 @@ use std::time::{Duration, Instant};
 /// this long has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Random numbers that are the same every time (xorshift64).
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
 /// The program under test.
 pub fn hythe() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hythe"));

@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::common::{content, eventually, shown, tool};
+use super::common::{Dice, content, eventually, shown, tool};
 use super::{Place, Tls, script};
 
 /// How many are killed.
@@ -23,18 +23,6 @@ const TOGETHER: usize = 3;
 /// What the moments and lengths are drawn from, so that a failure can be had
 /// again.
 const SEED: u64 = 0x6879_7468_6500_0021;
-
-/// Random numbers that are the same every time (xorshift64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// Who goes on, and how.
 #[derive(Clone, Copy, Debug)]
