@@ -272,6 +272,7 @@ pub fn tool(name: &str) -> Command {
         "script" => "bsdutils",
         "zbarimg" => "zbar-tools",
         "setpriv" => "util-linux",
+        "nc" => "netcat-openbsd",
         other => other,
     };
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
