@@ -147,7 +147,7 @@ impl Args {
             self.shake_hands(&mut channel, target).await?;
         }
         if io::stdin().is_terminal() && io::stderr().is_terminal() {
-            self.conversation.say(format!("connected to {target}"));
+            self.conversation.tell(format!("connected to {target}"));
         }
         let (input, output) = standard()?;
         let manner = self.conversation.manner();

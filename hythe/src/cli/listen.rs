@@ -1,7 +1,7 @@
 //! `hythe listen`: waits for connections, and what happens on them.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use hythe_net::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::failure::{Exit, Failure, cause};
-use super::remote::{Ended as Work, run as run_on_reactor, signals};
+use super::remote::{Ended as Work, run as run_on_reactor, shown, signals};
 use super::serve::parse_count;
 use super::sockets::{Conversation, Place, standard, taken};
 use super::tls::Certificate;
@@ -201,7 +201,7 @@ impl Args {
         };
         let acceptor = Acceptor::new(&identity, None)
             .map_err(|error| Failure::new(Exit::Other, format!("cannot set up TLS: {error}")))?;
-        self.conversation.say(format!(
+        self.conversation.tell(format!(
             "TLS is on; SHA-256 of the certificate: {}",
             identity.fingerprint()
         ));
@@ -209,7 +209,7 @@ impl Args {
     }
 
     fn announce(&self, address: &Addr) {
-        self.conversation.say(format!("listening on {address}"));
+        self.conversation.tell(format!("listening on {address}"));
     }
 
     // --- Many connections at once ---
@@ -239,7 +239,10 @@ impl Args {
             max: self.max_connections,
             max_per_address: self.max_connections,
             patience,
-            drain: DRAIN,
+            drain: match self.exec {
+                Some(_) => DRAIN,
+                None => Duration::ZERO,
+            },
             ..Limits::default()
         }
     }
@@ -269,7 +272,7 @@ impl Args {
                 }
                 let ended = self.serve_one(stream, acceptor, &input, &output).await;
                 match ended {
-                    Err(error) if self.keep => self.conversation.say(format!("hythe: {error}")),
+                    Err(error) if self.keep => self.conversation.tell(format!("hythe: {error}")),
                     ended => ended?,
                 }
             }
@@ -305,7 +308,7 @@ impl Args {
             Failure::new(Exit::Other, text)
         };
         let peer = stream.socket().peer_name().map_err(lost)?;
-        self.conversation.say(format!("connection from {peer}"));
+        self.conversation.tell(format!("connection from {peer}"));
         let mut channel = Channel::plain(stream);
         if let Some(acceptor) = acceptor {
             channel.accept(acceptor).await.map_err(|error| {
@@ -370,8 +373,8 @@ impl Args {
     }
 }
 
-/// How long handlers may go on after Ctrl-C: programs are asked to end, and may
-/// have something to finish.
+/// How long programs may go on after Ctrl-C: they are asked to end, and may have
+/// something to finish.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// That an answer does not arrive is in the nature of datagrams.
@@ -394,7 +397,11 @@ fn room() -> Room {
         let Ok(output) = Output::standard() else {
             return;
         };
-        for line in lines {
+        let on_terminal = io::stdout().is_terminal();
+        for mut line in lines {
+            if on_terminal {
+                line = (shown(line.trim_ascii_end()) + "\n").into_bytes();
+            }
             // Whoever read it has seen enough; the others talk on.
             if output.write(&line).is_err() {
                 break;

@@ -74,7 +74,7 @@ impl Conversation {
     }
 
     /// Tells the user what happens.
-    pub(super) fn say(&self, text: impl std::fmt::Display) {
+    pub(super) fn tell(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             // `eprintln` panics where standard error is closed.
             writeln!(io::stderr(), "{text}").ok();
@@ -86,7 +86,7 @@ impl Conversation {
         match ended {
             Ok(Ended::Both) => Ok(()),
             Ok(Ended::ByPeer) => {
-                self.say("connection closed by the peer");
+                self.tell("connection closed by the peer");
                 Ok(())
             }
             Err(error) if error.is_enough() => Ok(()),
@@ -208,7 +208,7 @@ mod tests {
             "unix:/run/中文".parse(),
             Ok(Place::Unix("unix:/run/中文".parse().unwrap()))
         );
-        let long = format!("unix:/{}", "x".repeat(107));
+        let long = format!("unix:/{}", "x".repeat(120));
         for wrong in ["", "x", "65536", ":80", "localhost", "localhost:", &long] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
