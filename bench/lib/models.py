@@ -4,7 +4,7 @@ import statistics
 
 from . import report
 from .machine import CPUS, LOAD_CPU, SERVER_CPU
-from .programs import HOST, EchoLoad, build, build_floor_mux, progress, running
+from .programs import HOST, EchoLoad, build, build_floor_mux, free_port, progress, running
 
 HELP = "processor time per round trip and round trips per second, by model"
 
@@ -20,6 +20,7 @@ MODELS = {
     "epoll-level": 1000,
     "epoll-edge": 1000,
     "cores": 1000,
+    "listen": 1000,
 }
 
 
@@ -34,7 +35,7 @@ def add_options(sub, _):
 def run(options, temp):
     """Measures; prints the table and gives what `--json` keeps."""
     names = report.names(options.only, MODELS)
-    programs = build("hythe-bench") | {"floor-mux": build_floor_mux(temp)}
+    programs = build("hythe", "hythe-bench") | {"floor-mux": build_floor_mux(temp)}
     samples = {
         (name, connections): []
         for connections in options.connections
@@ -61,8 +62,12 @@ def measure(programs, name, connections, options, temp):
     command = [programs["echo"], name, address]
     if name == "floor":
         command = [programs["floor-mux"], "epoll-edge", address]
+    port = None
+    if name == "listen":
+        port = free_port()
+        command = [programs["hythe"], "listen", f"{HOST}:{port}", "--service", "echo"]
     cpus = CPUS if name == "cores" else [SERVER_CPU]
-    with running(name, command, temp, cpus=cpus) as server:
+    with running(name, command, temp, port, cpus) as server:
         load = EchoLoad(
             programs["load-echo"], server, LOAD_CPU, active=connections, bytes=options.bytes
         )

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 mod pattern;
 mod quantity;
+pub mod raw;
 pub mod serve;
 pub mod share;
 pub mod tls;

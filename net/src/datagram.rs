@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::mux::{Interest, Ready};
 use crate::reactor::{Moved, Registration};
+use crate::socket::bind_server;
 use crate::{Addr, Kind, Socket};
 
 /// The longest a datagram can be: what UDP's length field can say (RFC 768).
@@ -65,6 +66,15 @@ impl DatagramSocket {
         Self::new(socket)
     }
 
+    /// As [`bind`](Self::bind), for a server: a Unix socket that a crashed one
+    /// left there is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` and the like, naming the address.
+    pub fn serve(address: &Addr) -> io::Result<Self> {
+        Self::new(bound(address)?)
+    }
+
     /// The socket underneath.
     pub fn socket(&self) -> &Socket {
         &self.socket
@@ -114,4 +124,16 @@ impl DatagramSocket {
         };
         poll_fn(send).await.map(drop)
     }
+}
+
+/// A datagram socket for a server.
+pub(crate) fn bound(address: &Addr) -> io::Result<Socket> {
+    let bind = || {
+        let socket = Socket::new(address.domain(), Kind::DATAGRAM)?;
+        bind_server(&socket, address, Kind::DATAGRAM)?;
+        Ok(socket)
+    };
+    bind().map_err(|error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot bind to {address}: {error}"))
+    })
 }

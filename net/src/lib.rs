@@ -75,6 +75,7 @@ mod socket;
 mod stream;
 mod sys;
 mod timed;
+mod watch;
 
 pub use addr::{Addr, dial};
 pub use datagram::{DatagramSocket, LONGEST_DATAGRAM};
@@ -84,10 +85,11 @@ pub use message::Message;
 pub use reactor::Reactor;
 pub use server::{
     Connection, Datagram, DatagramServer, Failure, Full, Handler, Limits, Model, MuxKind, Server,
-    Shutdown, raise_descriptor_limit,
+    Shutdown, SocketFile, raise_descriptor_limit,
 };
 pub use socket::{
     BACKLOG, Domain, How, Kind, More, ServerOptions, Socket, create_server, create_server_with,
 };
 pub use stream::{Input, Patience, Poured, Sink, Stream};
 pub use timed::{TimedSocket, Unfinished};
+pub use watch::Watch;

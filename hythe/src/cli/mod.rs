@@ -9,8 +9,10 @@ mod change;
 mod completing;
 mod completions;
 mod config;
+mod connect;
 mod failure;
 mod get;
+mod listen;
 mod logging;
 mod ls;
 mod people;
@@ -21,6 +23,7 @@ mod secret;
 mod serve;
 mod several;
 mod shell;
+mod sockets;
 mod sockopts;
 mod tls;
 mod user;
@@ -63,6 +66,8 @@ enum Command {
     Shell(Box<shell::Args>),
     Register(change::Register),
     User(user::Args),
+    Connect(Box<connect::Args>),
+    Listen(Box<listen::Args>),
     Sockopts(sockopts::Args),
     Completions(completions::Args),
     Man(completions::Man),
@@ -82,6 +87,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Shell(args) => shell::run(&args),
         Command::Register(args) => change::register(&args),
         Command::User(args) => user::run(args),
+        Command::Connect(args) => connect::run(&args),
+        Command::Listen(args) => listen::run(&args),
         Command::Sockopts(args) => sockopts::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::man(&args),

@@ -346,7 +346,7 @@ fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     parsed.ok_or_else(|| "give two ports from 1 to 65535, the lower first: 50000-50100".into())
 }
 
-fn parse_count(text: &str) -> Result<usize, String> {
+pub(super) fn parse_count(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|&count| count > 0)

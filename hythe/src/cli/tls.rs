@@ -43,27 +43,8 @@ pub(super) struct Args {
     )]
     ftps: Listen,
 
-    /// The certificate to show, in PEM, with those that vouch for it behind it;
-    /// needs --tls-key
-    ///
-    /// SIGHUP has both files read again, for connections from then on.
-    #[arg(
-        long,
-        env = "HYTHE_TLS_CERT",
-        value_name = "FILE",
-        help_heading = "TLS"
-    )]
-    tls_cert: Option<PathBuf>,
-
-    /// The private key of the certificate, in PEM
-    #[arg(long, env = "HYTHE_TLS_KEY", value_name = "FILE", help_heading = "TLS")]
-    tls_key: Option<PathBuf>,
-
-    /// Show a certificate that nobody vouches for, made the first time and kept
-    /// in ~/.hythe; its fingerprint is shown at the start, to be compared once
-    #[arg(long, env = "HYTHE_TLS_SELF_SIGNED", value_parser = BoolishValueParser::new(),
-          help_heading = "TLS")]
-    tls_self_signed: bool,
+    #[command(flatten)]
+    certificate: Certificate,
 
     /// Whether FTP clients have to ask for TLS, for commands and for data
     #[arg(
@@ -86,6 +67,33 @@ pub(super) struct Args {
         help_heading = "TLS"
     )]
     ftp_tls_session: Need,
+}
+
+/// Who we are.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Certificate {
+    /// The certificate to show, in PEM, with those that vouch for it behind it;
+    /// needs --tls-key
+    ///
+    /// SIGHUP has both files read again, for connections from then on.
+    #[arg(
+        long,
+        env = "HYTHE_TLS_CERT",
+        value_name = "FILE",
+        help_heading = "TLS"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate, in PEM
+    #[arg(long, env = "HYTHE_TLS_KEY", value_name = "FILE", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+
+    /// Show a certificate that nobody vouches for, made the first time and kept
+    /// in ~/.hythe; its fingerprint is shown at the start, to be compared once
+    #[arg(long, env = "HYTHE_TLS_SELF_SIGNED", value_parser = BoolishValueParser::new(),
+          help_heading = "TLS")]
+    tls_self_signed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -117,9 +125,10 @@ impl Args {
     /// TLS, if there is to be any. Whatever can't be done as it was said is a
     /// failure: nobody wants to find out later that all was in the clear.
     pub(super) fn tls(&self, shared: &Path) -> Result<Option<Tls>, Failure> {
-        let Some(identity) = self.identity(shared)? else {
+        let Some(identity) = self.certificate.identity()? else {
             return self.check_unneeded().map(|()| None);
         };
+        check_outside(identity.key_file(), shared)?;
         let https = self.https.clone().unwrap_or(Listen::At {
             host: None,
             port: HTTPS_PORT,
@@ -129,30 +138,6 @@ impl Args {
             https,
             ftps: self.ftps.clone(),
         }))
-    }
-
-    fn identity(&self, shared: &Path) -> Result<Option<Identity>, Failure> {
-        let usage = |text: &str| Err(Failure::new(Exit::Usage, text));
-        let failed = |error: io::Error| Failure::new(Exit::of(&error), error.to_string());
-        let identity = match (&self.tls_cert, &self.tls_key, self.tls_self_signed) {
-            (None, None, false) => return Ok(None),
-            (None, None, true) => {
-                let kept = SelfSigned::kept_in(&own_folder()?);
-                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let now = now.map_or(0, |time| time.as_secs() as i64);
-                kept.identity(now, own_names()).map_err(failed)?
-            }
-            (Some(certificate), Some(key), false) => {
-                Identity::from_files(certificate, key).map_err(failed)?
-            }
-            (Some(_), None, _) => return usage("--tls-cert needs the private key: --tls-key FILE"),
-            (None, Some(_), _) => return usage("--tls-key needs the certificate: --tls-cert FILE"),
-            (Some(_), Some(_), true) => {
-                return usage("give --tls-cert and --tls-key, or --tls-self-signed, not both");
-            }
-        };
-        check_outside(identity.key_file(), shared)?;
-        Ok(Some(identity))
     }
 
     fn check_unneeded(&self) -> Result<(), Failure> {
@@ -175,9 +160,45 @@ impl Args {
     }
 }
 
+impl Certificate {
+    /// Whether anything was said.
+    pub(super) fn is_given(&self) -> bool {
+        self.tls_cert.is_some() || self.tls_key.is_some() || self.tls_self_signed
+    }
+
+    /// As it was said; nobody, if nothing was said.
+    pub(super) fn identity(&self) -> Result<Option<Identity>, Failure> {
+        let usage = |text: &str| Err(Failure::new(Exit::Usage, text));
+        let failed = |error: io::Error| Failure::new(Exit::of(&error), error.to_string());
+        Ok(Some(
+            match (&self.tls_cert, &self.tls_key, self.tls_self_signed) {
+                (None, None, false) => return Ok(None),
+                (None, None, true) => {
+                    let kept = SelfSigned::kept_in(&own_folder()?);
+                    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                    let now = now.map_or(0, |time| time.as_secs() as i64);
+                    kept.identity(now, own_names()).map_err(failed)?
+                }
+                (Some(certificate), Some(key), false) => {
+                    Identity::from_files(certificate, key).map_err(failed)?
+                }
+                (Some(_), None, _) => {
+                    return usage("--tls-cert needs the private key: --tls-key FILE");
+                }
+                (None, Some(_), _) => {
+                    return usage("--tls-key needs the certificate: --tls-cert FILE");
+                }
+                (Some(_), Some(_), true) => {
+                    return usage("give --tls-cert and --tls-key, or --tls-self-signed, not both");
+                }
+            },
+        ))
+    }
+}
+
 impl Tls {
     pub(super) fn acceptor(&self, protocol: &'static str) -> Result<Acceptor, Failure> {
-        Acceptor::new(&self.identity, protocol)
+        Acceptor::new(&self.identity, Some(protocol))
             .map_err(|error| Failure::new(Exit::Other, format!("cannot set up TLS: {error}")))
     }
 

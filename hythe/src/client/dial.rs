@@ -45,7 +45,7 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
 }
 
 /// Whom to trust, as the options say.
-pub(super) fn connector(options: &Options, protocol: Option<&'static str>) -> Result<Connector> {
+pub(crate) fn connector(options: &Options, protocol: Option<&'static str>) -> Result<Connector> {
     let trust = match &options.ca {
         _ if options.insecure => Trust::Anybody,
         Some(file) => Trust::File(file),
@@ -61,7 +61,7 @@ pub(super) fn connector(options: &Options, protocol: Option<&'static str>) -> Re
 }
 
 /// Why TLS did not come about.
-pub(super) fn tls_failed(error: &io::Error) -> Error {
+pub(crate) fn tls_failed(error: &io::Error) -> Error {
     if error.kind() != io::ErrorKind::InvalidData {
         return Error::lost(error);
     }

@@ -34,6 +34,8 @@ use std::time::Duration;
 use hythe_net::Sink;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use dial::{connector, tls_failed};
+
 pub use credentials::{Credentials, Login};
 pub use error::{Error, Reason, Result};
 pub use ftp::FtpClient;

@@ -138,6 +138,11 @@ impl Channel {
         self.stream.patience()
     }
 
+    /// See [`Stream::set_patience`].
+    pub fn set_patience(&self, patience: Patience) {
+        self.stream.set_patience(patience);
+    }
+
     /// See [`Stream::progressed`].
     pub fn progressed(&self) {
         self.stream.progressed();

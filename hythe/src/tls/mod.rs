@@ -50,17 +50,17 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// TLS 1.2 and 1.3 with this identity for the protocol of this ALPN name,
-    /// such as `http/1.1` or `ftp`.
+    /// such as `http/1.1` or `ftp`; for whatever the client speaks without one.
     ///
     /// # Errors
     /// Where there is no randomness to be had.
-    pub fn new(identity: &Identity, protocol: &'static str) -> io::Result<Self> {
+    pub fn new(identity: &Identity, protocol: Option<&'static str>) -> io::Result<Self> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(identity.clone()));
-        config.alpn_protocols = vec![protocol.into()];
+        config.alpn_protocols = protocol.map(|name| name.into()).into_iter().collect();
         // Nothing is kept here for a session to be resumed: tickets are enough,
         // and nobody can crowd out the sessions of others.
         config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -44,7 +44,7 @@ impl Place {
 
     fn handler(&self, config: FtpConfig) -> (Ftp, Acceptor) {
         let gate = Gate::new(Share::open(self.root.path()).unwrap(), Access::Write);
-        let acceptor = Acceptor::new(&self.identity, "ftp").unwrap();
+        let acceptor = Acceptor::new(&self.identity, Some("ftp")).unwrap();
         (Ftp::new(gate, config), acceptor)
     }
 

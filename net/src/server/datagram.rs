@@ -11,9 +11,9 @@ use futures_lite::FutureExt as _;
 use super::gate::{Gate, Place};
 use super::worker::{ACCEPT_PAUSE, message, unless_stopped};
 use super::{Failure, Limits, MuxKind, Shutdown, SocketFile};
+use crate::datagram::bound;
 use crate::reactor::{self, Reactor};
-use crate::socket::bind_server;
-use crate::{Addr, DatagramSocket, Kind, LONGEST_DATAGRAM, Socket};
+use crate::{Addr, DatagramSocket, LONGEST_DATAGRAM, Socket};
 
 /// One datagram, as a handler gets it.
 #[derive(Debug)]
@@ -79,15 +79,8 @@ impl<H: AsyncFn(Datagram) -> io::Result<()> + 'static> DatagramServer<H> {
     /// # Errors
     /// `AddrInUse` and the like, naming the address.
     pub fn bind(address: &Addr, handler: H) -> io::Result<Self> {
-        let bind = || {
-            let socket = Socket::new(address.domain(), Kind::DATAGRAM)?;
-            bind_server(&socket, address, Kind::DATAGRAM)?;
-            let address = socket.sock_name()?;
-            Ok((socket, address))
-        };
-        let (socket, address) = bind().map_err(|error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot bind to {address}: {error}"))
-        })?;
+        let socket = bound(address)?;
+        let address = socket.sock_name()?;
         Ok(Self {
             file: SocketFile::of(&address),
             socket,

@@ -70,18 +70,16 @@ pub struct Connection<S = Stream> {
     _place: Option<Place>,
 }
 
-impl Connection {
+impl<S> Connection<S> {
     /// A connection that no server counts, for handlers called by hand.
-    pub fn new(stream: Stream, peer: Addr) -> Self {
+    pub fn new(stream: S, peer: Addr) -> Self {
         Self {
             stream,
             peer,
             _place: None,
         }
     }
-}
 
-impl<S> Connection<S> {
     /// The same connection over what `wrap` makes of its stream.
     pub fn map<T>(self, wrap: impl FnOnce(S) -> T) -> Connection<T> {
         Connection {
@@ -243,11 +241,12 @@ struct Bound {
 
 /// A Unix socket's file, removed when this is dropped: before the socket is
 /// closed, since from then on the path may be another server's.
-struct SocketFile(Option<PathBuf>);
+#[derive(Debug)]
+pub struct SocketFile(Option<PathBuf>);
 
 impl SocketFile {
     /// The one at `address`, if there is one.
-    fn of(address: &Addr) -> Self {
+    pub fn of(address: &Addr) -> Self {
         Self(address.path().map(Path::to_owned))
     }
 }

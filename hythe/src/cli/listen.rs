@@ -1,0 +1,439 @@
+//! `hythe listen`: waits for connections, and what happens on them.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::BoolishValueParser;
+use hythe_net::reactor::timeout;
+use hythe_net::{
+    Addr, Connection, Datagram, DatagramServer, DatagramSocket, Failure as NetFailure, Limits,
+    Listener, Model, MuxKind, Patience, Server, SocketFile, Stream, create_server,
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::failure::{Exit, Failure, cause};
+use super::remote::{Ended as Work, run as run_on_reactor, shown, signals};
+use super::serve::parse_count;
+use super::sockets::{Conversation, Place, standard, taken};
+use super::tls::Certificate;
+use crate::quantity::parse_span;
+use crate::raw::{
+    Audience, Chat, Ended, Input, Offer, Output, Program, Room, Service, Talk, answer_datagram,
+    converse, exchange,
+};
+use crate::tls::{Acceptor, Channel};
+
+/// Wait for a connection, and talk by standard input and output
+///
+/// Without further options one peer is served as `hythe connect` does at the
+/// other end. Without a HOST it is all addresses of this machine: whoever
+/// reaches the port can connect.
+///
+///     hythe listen 9000 > file               what one peer sends
+///     hythe listen 9000 --keep --exec cat    a process for each
+///     hythe listen 9000 --broadcast          a chat, for nc and telnet
+///     hythe listen 7 --service echo          for trying a network
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// Where: a port (0 for any free one), HOST:PORT, or unix:PATH
+    #[arg(value_name = "[HOST:]PORT|unix:PATH")]
+    place: Place,
+
+    /// Serve one peer after another (with --exec: many at once), and not one only
+    #[arg(long, env = "HYTHE_KEEP", value_parser = BoolishValueParser::new(),
+          help_heading = "What to do")]
+    keep: bool,
+
+    /// Run this command, by a shell, for each connection, which is its standard
+    /// input and output; it finds in its environment who is there (TCPREMOTEIP,
+    /// TCPREMOTEPORT, TCPLOCALIP, TCPLOCALPORT, PROTO)
+    #[arg(
+        long,
+        env = "HYTHE_EXEC",
+        value_name = "CMD",
+        help_heading = "What to do"
+    )]
+    exec: Option<OsString>,
+
+    /// Repeat each line that one client says to all others: a chat
+    #[arg(long, env = "HYTHE_BROADCAST", value_parser = BoolishValueParser::new(),
+          help_heading = "What to do")]
+    broadcast: bool,
+
+    /// Offer one of the small services of RFC 862 to 868
+    #[arg(
+        long,
+        env = "HYTHE_SERVICE",
+        value_name = "NAME",
+        help_heading = "What to do"
+    )]
+    service: Option<ServiceName>,
+
+    /// Datagrams in place of connections
+    #[arg(long, env = "HYTHE_UDP", value_parser = BoolishValueParser::new(),
+          help_heading = "Connections")]
+    udp: bool,
+
+    #[command(flatten)]
+    certificate: Certificate,
+
+    /// How long to wait for somebody to come: seconds, or with m, h or d
+    /// [default: for ever]
+    #[arg(long, env = "HYTHE_TIMEOUT", value_name = "TIME", value_parser = parse_span,
+          help_heading = "Connections")]
+    timeout: Option<u64>,
+
+    /// Connections at one time; further ones are closed
+    #[arg(long, env = "HYTHE_MAX_CONNECTIONS", default_value = "4096", value_name = "N",
+          value_parser = parse_count, help_heading = "Connections")]
+    max_connections: usize,
+
+    #[command(flatten)]
+    conversation: Conversation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ServiceName {
+    /// Everything comes back (RFC 862)
+    Echo,
+    /// Everything is taken, and nothing said (RFC 863)
+    Discard,
+    /// Characters without end (RFC 864)
+    Chargen,
+    /// The time, for people (RFC 867)
+    Daytime,
+    /// The time, for machines (RFC 868)
+    Time,
+}
+
+impl ServiceName {
+    fn service(self) -> Service {
+        match self {
+            Self::Echo => Service::Echo,
+            Self::Discard => Service::Discard,
+            Self::Chargen => Service::Chargen,
+            Self::Daytime => Service::Daytime,
+            Self::Time => Service::Time,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    args.check()?;
+    hythe_net::raise_descriptor_limit().ok();
+    let address = args.place.address()?;
+    let acceptor = args.acceptor()?;
+    if args.udp {
+        return match args.service {
+            Some(service) => args.answer(&address, service.service()),
+            None => args.exchange(&address),
+        };
+    }
+    let idle = args.conversation.idle();
+    if let Some(service) = args.service {
+        let offer = Offer::new(service.service(), acceptor);
+        return args.serve(&address, Model::cores(), offer);
+    }
+    if args.broadcast {
+        let room = room();
+        speak_for_operator(room.clone());
+        // One loop: whatever is said goes to all.
+        let model = Model::Events {
+            mux: MuxKind::EpollEdge,
+        };
+        return args.serve(&address, model, Offer::new(Chat::new(room, idle), acceptor));
+    }
+    match &args.exec {
+        Some(command) if args.keep => {
+            let program = Program::new(command, idle);
+            args.serve(&address, Model::cores(), Offer::new(program, acceptor))
+        }
+        _ => args.converse(&address, acceptor.as_ref()),
+    }
+}
+
+impl Args {
+    /// What makes no sense together.
+    fn check(&self) -> Result<(), Failure> {
+        let usage = |text: String| Err(Failure::new(Exit::Usage, text));
+        let roles = [
+            (self.exec.is_some(), "--exec"),
+            (self.broadcast, "--broadcast"),
+            (self.service.is_some(), "--service"),
+        ];
+        let mut roles = roles.iter().filter_map(|(on, flag)| on.then_some(*flag));
+        let role = roles.next();
+        if let (Some(one), Some(other)) = (role, roles.next()) {
+            return usage(format!(
+                "{one} and {other} each say what to do with a connection; leave one out"
+            ));
+        }
+        if self.udp {
+            if let Some(role @ ("--exec" | "--broadcast")) = role {
+                return usage(format!(
+                    "{role} needs connections, and --udp makes none; leave one of them out"
+                ));
+            }
+            if self.certificate.is_given() {
+                return usage("TLS needs connections, and --udp makes none".into());
+            }
+        }
+        if let (Some(role), Some(flag)) = (role, self.conversation.manner_flag()) {
+            return usage(format!(
+                "{flag} is about standard input and output, which {role} does not use"
+            ));
+        }
+        let many = self.broadcast || self.service.is_some() || (self.exec.is_some() && self.keep);
+        if many && self.timeout.is_some() {
+            return usage("--timeout is for one who is waited for; here many may come".into());
+        }
+        Ok(())
+    }
+
+    fn acceptor(&self) -> Result<Option<Acceptor>, Failure> {
+        let Some(identity) = self.certificate.identity()? else {
+            return Ok(None);
+        };
+        let acceptor = Acceptor::new(&identity, None)
+            .map_err(|error| Failure::new(Exit::Other, format!("cannot set up TLS: {error}")))?;
+        self.conversation.tell(format!(
+            "TLS is on; SHA-256 of the certificate: {}",
+            identity.fingerprint()
+        ));
+        Ok(Some(acceptor))
+    }
+
+    fn announce(&self, address: &Addr) {
+        self.conversation.tell(format!("listening on {address}"));
+    }
+
+    // --- Many connections at once ---
+
+    fn serve(&self, address: &Addr, model: Model, offer: Offer<impl Talk>) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
+        let server = Server::new(model)
+            .limits(self.limits())
+            .listen(address, offer)
+            .map_err(|error| taken(address, &error))?
+            .stop_on(signals(&[SIGINT, SIGTERM]).map_err(failed)?);
+        self.announce(&server.addresses()[0]);
+        server.serve().map_err(failed)
+    }
+
+    fn limits(&self) -> Limits {
+        let patience = match (self.conversation.idle(), self.service) {
+            (Some(idle), _) => Patience { idle, bytes: 1 },
+            // Strangers try these.
+            (None, Some(_)) => Patience::default(),
+            (None, None) => Patience {
+                idle: Duration::MAX,
+                bytes: 1,
+            },
+        };
+        Limits {
+            max: self.max_connections,
+            max_per_address: self.max_connections,
+            patience,
+            drain: match self.exec {
+                Some(_) => DRAIN,
+                None => Duration::ZERO,
+            },
+            ..Limits::default()
+        }
+    }
+
+    // --- One connection after another ---
+
+    fn converse(&self, address: &Addr, acceptor: Option<&Acceptor>) -> Result<(), Failure> {
+        let socket = create_server(address, false).map_err(|error| taken(address, &error))?;
+        let failed = |error: &io::Error| {
+            let text = format!("cannot accept: {}", cause(error));
+            Failure::new(Exit::Other, text)
+        };
+        let bound = socket.sock_name().map_err(|error| failed(&error))?;
+        let file = SocketFile::of(&bound);
+        let talk = async {
+            let mut listener = Some(Listener::new(socket).map_err(|error| failed(&error))?);
+            let (input, output) = standard()?;
+            self.announce(&bound);
+            let mut file = Some(file);
+            while let Some(listening) = &listener {
+                let accepted = self.accept(listening).await?;
+                let stream = accepted.map_err(|error| failed(&error))?;
+                if !self.keep {
+                    // Whoever comes now is told so, and not kept waiting.
+                    drop(file.take());
+                    drop(listener.take());
+                }
+                let ended = self.serve_one(stream, acceptor, &input, &output).await;
+                match ended {
+                    Err(error) if self.keep => self.conversation.tell(format!("hythe: {error}")),
+                    ended => ended?,
+                }
+            }
+            Ok(())
+        };
+        match run_on_reactor(talk)? {
+            Work::Done(result) => result,
+            Work::Interrupted if self.keep => Ok(()),
+            Work::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+
+    async fn accept(&self, listener: &Listener) -> Result<io::Result<Stream>, Failure> {
+        let Some(seconds) = self.timeout else {
+            return Ok(listener.accept().await);
+        };
+        let accepted = timeout(Duration::from_secs(seconds), listener.accept()).await;
+        accepted.map_err(|_| {
+            let text = format!("nobody came within {seconds} s (--timeout)");
+            Failure::new(Exit::Other, text)
+        })
+    }
+
+    async fn serve_one(
+        &self,
+        stream: Stream,
+        acceptor: Option<&Acceptor>,
+        input: &Input,
+        output: &Output,
+    ) -> Result<(), Failure> {
+        let lost = |error: io::Error| {
+            let text = format!("the connection was lost: {}", cause(&error));
+            Failure::new(Exit::Other, text)
+        };
+        let peer = stream.socket().peer_name().map_err(lost)?;
+        self.conversation.tell(format!("connection from {peer}"));
+        let mut channel = Channel::plain(stream);
+        if let Some(acceptor) = acceptor {
+            channel.accept(acceptor).await.map_err(|error| {
+                let text = format!("no TLS with {peer}: {}", cause(&error));
+                Failure::new(Exit::Other, text)
+            })?;
+        }
+        if let Some(command) = &self.exec {
+            let program = Program::new(command, self.conversation.idle());
+            let connection = Connection::new(channel, peer);
+            return program.talk(connection).await.map_err(lost);
+        }
+        let manner = self.conversation.manner();
+        let ended = converse(&channel, input, output, &manner).await;
+        self.conversation.ended(ended)
+    }
+
+    // --- Datagrams ---
+
+    fn exchange(&self, address: &Addr) -> Result<(), Failure> {
+        let talk = async {
+            let socket = DatagramSocket::serve(address).map_err(|error| taken(address, &error))?;
+            let bound = socket.socket().sock_name();
+            let bound = bound.map_err(|error| taken(address, &error))?;
+            let _file = SocketFile::of(&bound);
+            let (input, output) = standard()?;
+            self.announce(&bound);
+            let audience = if self.keep {
+                Audience::Last
+            } else {
+                Audience::First
+            };
+            let manner = self.conversation.manner();
+            let exchanged = exchange(&socket, audience, &input, &output, &manner).await;
+            self.conversation.ended(exchanged.map(|()| Ended::Both))
+        };
+        match run_on_reactor(talk)? {
+            Work::Done(result) => result,
+            Work::Interrupted if self.keep => Ok(()),
+            Work::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+
+    fn answer(&self, address: &Addr, service: Service) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
+        let answer = async move |datagram: Datagram| answer_datagram(service, datagram).await;
+        let server = DatagramServer::bind(address, answer)
+            .map_err(|error| taken(address, &error))?
+            .failed(datagram_failed);
+        let mut stop = signals(&[SIGINT, SIGTERM]).map_err(failed)?;
+        stop.set_nonblocking(false).map_err(failed)?;
+        let shutdown = server.shutdown();
+        let waiting = thread::Builder::new().name("signals".into());
+        waiting
+            .spawn(move || {
+                stop.read_exact(&mut [0]).ok();
+                shutdown.stop();
+            })
+            .map_err(failed)?;
+        self.announce(server.address());
+        server.serve().map_err(failed)
+    }
+}
+
+/// How long programs may go on after Ctrl-C: they are asked to end, and may have
+/// something to finish.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// That an answer does not arrive is in the nature of datagrams.
+fn datagram_failed(_: Option<&Addr>, failure: &NetFailure) {
+    if let NetFailure::Accept(_) | NetFailure::Panic(_) = failure {
+        // `eprintln` panics where standard error is closed.
+        writeln!(io::stderr(), "hythe: {failure}").ok();
+    }
+}
+
+/// How many lines wait for standard output, if whoever reads it is slow; beyond
+/// them it misses some, lest all others wait.
+const LINES_WAITING: usize = 4096;
+
+/// A room that standard output listens to.
+fn room() -> Room {
+    let (sender, lines) = sync_channel::<Vec<u8>>(LINES_WAITING);
+    let printing = thread::Builder::new().name("output".into());
+    let started = printing.spawn(move || {
+        let Ok(output) = Output::standard() else {
+            return;
+        };
+        let on_terminal = io::stdout().is_terminal();
+        for mut line in lines {
+            if on_terminal {
+                line = (shown(line.trim_ascii_end()) + "\n").into_bytes();
+            }
+            // Whoever read it has seen enough; the others talk on.
+            if output.write(&line).is_err() {
+                break;
+            }
+        }
+    });
+    match started {
+        Ok(_) => Room::with_listener(move |line| print(&sender, line)),
+        Err(_) => Room::default(),
+    }
+}
+
+fn print(sender: &SyncSender<Vec<u8>>, line: &[u8]) {
+    sender.try_send(line.to_vec()).ok();
+}
+
+/// Says to all what standard input says, line by line.
+fn speak_for_operator(room: Room) {
+    let speak = move || {
+        let mut line = Vec::new();
+        let mut input = io::stdin().lock();
+        while matches!(input.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+            if !line.ends_with(b"\n") {
+                line.push(b'\n');
+            }
+            room.say(&line);
+            line.clear();
+        }
+    };
+    // Without it, the others can talk.
+    thread::Builder::new()
+        .name("input".into())
+        .spawn(speak)
+        .ok();
+}

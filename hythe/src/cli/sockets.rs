@@ -1,0 +1,216 @@
+//! What `connect` and `listen` have in common: how a conversation is held, and
+//! where one listens.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use hythe_net::Addr;
+
+use super::failure::{Exit, Failure, cause};
+use crate::quantity::parse_span;
+use crate::raw::{self, Ended, Input, Manner, Output};
+
+/// How a conversation is held.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Conversation {
+    /// End after this long without a byte in either direction: seconds, or with
+    /// m, h or d [default: never]
+    #[arg(long, env = "HYTHE_IDLE", value_name = "TIME", value_parser = parse_span,
+          help_heading = "Conversation")]
+    pub(super) idle: Option<u64>,
+
+    /// Tell the peer when standard input ends, and go on listening: the default
+    #[arg(long, env = "HYTHE_HALF_CLOSE", value_parser = BoolishValueParser::new(),
+          overrides_with = "no_half_close", help_heading = "Conversation")]
+    half_close: bool,
+
+    /// Do not tell it: some peers take that for the end of everything
+    #[arg(long, env = "HYTHE_NO_HALF_CLOSE", value_parser = BoolishValueParser::new(),
+          help_heading = "Conversation")]
+    no_half_close: bool,
+
+    /// Send line ends as CR LF, as SMTP, HTTP and many others want them
+    #[arg(long, env = "HYTHE_CRLF", value_parser = BoolishValueParser::new(),
+          help_heading = "Conversation")]
+    crlf: bool,
+
+    /// Show what goes either way as a dump on standard output: `>` is sent, `<`
+    /// received
+    #[arg(long, env = "HYTHE_HEX", value_parser = BoolishValueParser::new(),
+          help_heading = "Conversation")]
+    hex: bool,
+
+    /// Say nothing on standard error but what goes wrong
+    #[arg(short, long, env = "HYTHE_QUIET", value_parser = BoolishValueParser::new())]
+    pub(super) quiet: bool,
+}
+
+impl Conversation {
+    pub(super) fn idle(&self) -> Option<Duration> {
+        self.idle.map(Duration::from_secs)
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        Manner {
+            half_close: !self.no_half_close,
+            crlf: self.crlf,
+            hex: self.hex,
+            idle: self.idle(),
+            ends_with_peer: io::stdin().is_terminal(),
+        }
+    }
+
+    /// The flag that says how standard input and output are used, if there is
+    /// one: for those who do not use them.
+    pub(super) fn manner_flag(&self) -> Option<&'static str> {
+        let flags = [
+            (self.crlf, "--crlf"),
+            (self.hex, "--hex"),
+            (self.no_half_close, "--no-half-close"),
+        ];
+        flags.iter().find_map(|(on, flag)| on.then_some(*flag))
+    }
+
+    /// Tells the user what happens.
+    pub(super) fn tell(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            // `eprintln` panics where standard error is closed.
+            writeln!(io::stderr(), "{text}").ok();
+        }
+    }
+
+    /// What is to be said of how it ended.
+    pub(super) fn ended(&self, ended: Result<Ended, raw::Error>) -> Result<(), Failure> {
+        match ended {
+            Ok(Ended::Both) => Ok(()),
+            Ok(Ended::ByPeer) => {
+                self.tell("connection closed by the peer");
+                Ok(())
+            }
+            Err(error) if error.is_enough() => Ok(()),
+            Err(error) => Err(Failure::new(Exit::Other, error.to_string())),
+        }
+    }
+}
+
+/// Standard input and output, in the reactor that runs.
+pub(super) fn standard() -> Result<(Input, Output), Failure> {
+    let failed = |error: io::Error| {
+        let text = format!("cannot use standard input and output: {}", cause(&error));
+        Failure::new(Exit::Other, text)
+    };
+    let input = Input::standard().map_err(failed)?;
+    Ok((input, Output::standard().map_err(failed)?))
+}
+
+/// Where somebody listens: `[HOST:]PORT`, or `unix:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Unix(Addr),
+    Port { host: Option<String>, port: u16 },
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("unix:") {
+            return text.parse().map(Self::Unix).map_err(|error: io::Error| {
+                format!("{error}; give unix:PATH, of up to 107 bytes, or unix:@NAME")
+            });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (Some(host.to_owned()), port),
+            None => (None, text),
+        };
+        let port = port.parse().map_err(|_| {
+            format!("`{port}` is not a port (0 to 65535); give PORT, HOST:PORT or unix:PATH")
+        })?;
+        match host.as_deref() {
+            Some("") => Err("a host is missing before the colon".into()),
+            _ => Ok(Self::Port { host, port }),
+        }
+    }
+}
+
+impl Place {
+    /// The address to listen at: without a host, all that this machine has.
+    pub(super) fn address(&self) -> Result<Addr, Failure> {
+        let (host, port) = match self {
+            Self::Unix(address) => return Ok(address.clone()),
+            Self::Port { host, port } => (host.as_deref(), *port),
+        };
+        let text = match host {
+            None if has_ipv6() => format!("[::]:{port}"),
+            None => format!("0.0.0.0:{port}"),
+            Some(host) => with_port(host, port),
+        };
+        let found = Addr::resolve(&text).map_err(|error| {
+            let text = format!("cannot listen on {text}: {}", cause(&error));
+            Failure::new(Exit::Other, text)
+        })?;
+        found.into_iter().next().ok_or_else(|| {
+            Failure::new(
+                Exit::Other,
+                format!("cannot listen on {text}: it has no address"),
+            )
+        })
+    }
+}
+
+/// `HOST:PORT`, where an IPv6 address gets its brackets.
+pub(super) fn with_port(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+/// Some machines have it turned off.
+fn has_ipv6() -> bool {
+    let any = "[::]:0".parse();
+    any.is_ok_and(|any| {
+        let socket = hythe_net::Socket::new(hythe_net::Domain::INET6, hythe_net::Kind::DATAGRAM);
+        socket.and_then(|socket| socket.bind(&any)).is_ok()
+    })
+}
+
+/// What to say when nobody can listen there.
+pub(super) fn taken(address: &Addr, error: &io::Error) -> Failure {
+    let way_out = match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program has it: take another one, or port 0",
+        io::ErrorKind::PermissionDenied if address.port().is_some_and(|port| port < 1024) => {
+            "; ports below 1024 are for root"
+        }
+        io::ErrorKind::AddrNotAvailable => "; see `ip address` for those it has",
+        _ => "",
+    };
+    let text = format!("cannot listen on {address}: {}{way_out}", cause(error));
+    Failure::new(Exit::Other, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_ports_with_or_without_a_host_or_unix_sockets() {
+        let at = |host: Option<&str>, port| Place::Port {
+            host: host.map(Into::into),
+            port,
+        };
+        assert_eq!("9000".parse(), Ok(at(None, 9000)));
+        assert_eq!("[::1]:0".parse(), Ok(at(Some("[::1]"), 0)));
+        assert_eq!(
+            "unix:/run/中文".parse(),
+            Ok(Place::Unix("unix:/run/中文".parse().unwrap()))
+        );
+        let long = format!("unix:/{}", "x".repeat(120));
+        for wrong in ["", "x", "65536", ":80", "localhost", "localhost:", &long] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! A conversation: standard input and output on one side, a peer on the other.
+//!
+//! Each direction ends by itself, and the other goes on until its own end
+//! (half-close): whoever has sent a question to its end still gets the answer.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_lite::future::{or, try_zip};
+use hythe_net::reactor::{sleep, unblock};
+use hythe_net::{How, More, Patience, Sink};
+
+use super::lines::{CrLf, Dump};
+use super::{Error, Input, Output};
+use crate::tls::Channel;
+
+/// How a conversation is held.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Whether the peer hears of the end of standard input.
+    pub half_close: bool,
+    /// Whether line ends are sent as CR LF.
+    pub crlf: bool,
+    /// Whether all that goes either way is shown as a dump, in place of what
+    /// comes.
+    pub hex: bool,
+    /// How long nothing may move.
+    pub idle: Option<Duration>,
+    /// Whether it ends with what the peer says, as a person at a terminal expects
+    /// who can't send an end just then.
+    pub ends_with_peer: bool,
+}
+
+/// How a conversation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Both directions by themselves.
+    Both,
+    /// With the peer, who may still have listened.
+    ByPeer,
+}
+
+/// What ends both directions at once.
+enum Stop {
+    ByPeer,
+    Broken(Error),
+}
+
+/// Holds a conversation to its end.
+///
+/// # Errors
+/// Whichever end broke off, with what had come until then written.
+pub async fn converse(
+    channel: &Channel,
+    input: &Input,
+    output: &Output,
+    manner: &Manner,
+) -> Result<Ended, Error> {
+    channel.set_patience(patience(manner.idle));
+    let unsent = Mutex::new(None);
+    let heard_all = Cell::new(false);
+    let incoming = async {
+        receive(channel, output, manner)
+            .await
+            .map_err(Stop::Broken)?;
+        heard_all.set(true);
+        match manner.ends_with_peer {
+            true => Err(Stop::ByPeer),
+            false => Ok(()),
+        }
+    };
+    let outgoing = async {
+        let silence = silence(channel, manner.idle, &heard_all);
+        match or(send(channel, input, output, manner), silence).await {
+            // What it says is still of interest.
+            Err(Error::Unsent(error)) => *lock(&unsent) = Some(error),
+            result => result.map_err(Stop::Broken)?,
+        }
+        Ok(())
+    };
+    let ended = match try_zip(incoming, outgoing).await {
+        Ok(_) => Ended::Both,
+        Err(Stop::ByPeer) => Ended::ByPeer,
+        Err(Stop::Broken(error)) => return Err(error),
+    };
+    // A peer that has closed already does not hear it.
+    channel.finish().await.ok();
+    match lock(&unsent).take() {
+        Some(error) => Err(Error::Unsent(error)),
+        None => Ok(ended),
+    }
+}
+
+/// Patience that any byte renews, or that never ends.
+pub(super) fn patience(idle: Option<Duration>) -> Patience {
+    Patience {
+        // So long that the clock can't tell the end of it.
+        idle: idle.unwrap_or(Duration::MAX),
+        bytes: 1,
+    }
+}
+
+/// Sends standard input to its end, and says so.
+async fn send(
+    channel: &Channel,
+    input: &Input,
+    output: &Output,
+    manner: &Manner,
+) -> Result<(), Error> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::Unsent(error),
+        _ => Error::peer(error, manner.idle),
+    };
+    if !manner.crlf && !manner.hex {
+        send_file(channel, input).await.map_err(failed)?;
+    }
+    let mut crlf = manner.crlf.then(CrLf::default);
+    let mut dump = manner.hex.then(Dump::sent);
+    let mut piece = Vec::new();
+    loop {
+        piece = input.read(piece).await.map_err(Error::Input)?;
+        if piece.is_empty() {
+            break;
+        }
+        if let Some(crlf) = &mut crlf {
+            piece = crlf.convert(&piece);
+        }
+        if let Some(dump) = &mut dump {
+            let (output, text) = (output.clone(), dump.show(&piece));
+            let shown = unblock(move || output.write(&text)).await;
+            shown.map_err(Error::Output)?;
+        }
+        channel.send_all(&piece, More::No).await.map_err(failed)?;
+    }
+    if manner.half_close {
+        end(channel).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Sends what is left of a regular file without reading it, as far as it goes
+/// now; it may be growing.
+async fn send_file(channel: &Channel, input: &Input) -> io::Result<()> {
+    if let Some((file, range)) = input.rest_of_file() {
+        let end = range.end;
+        channel.send_file(&file, range).await?;
+        input.go_on_at(end)?;
+    }
+    Ok(())
+}
+
+/// Ends when the peer has, and nothing more was sent for so long: while it is
+/// waited for, its stream has a deadline of its own.
+async fn silence(
+    channel: &Channel,
+    idle: Option<Duration>,
+    heard_all: &Cell<bool>,
+) -> Result<(), Error> {
+    let Some(idle) = idle else {
+        return std::future::pending().await;
+    };
+    let mut before = (false, 0);
+    loop {
+        sleep(idle).await;
+        let now = (heard_all.get(), channel.sent());
+        if now.0 && now == before {
+            return Err(Error::Idle(idle));
+        }
+        before = now;
+    }
+}
+
+/// Tells the peer that there is no more, and goes on listening. TLS has an end
+/// of its own; the one below is left to it, since some take that for a cut.
+pub(super) async fn end(channel: &Channel) -> io::Result<()> {
+    if channel.is_encrypted() {
+        return channel.finish().await;
+    }
+    match channel.socket().shutdown(How::Write) {
+        // The peer is gone altogether; what it said last is still there.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+        result => result,
+    }
+}
+
+/// Writes to standard output what the peer says, to its end.
+async fn receive(channel: &Channel, output: &Output, manner: &Manner) -> Result<(), Error> {
+    let failure = Arc::default();
+    let printer = Printer {
+        output: output.clone(),
+        dump: manner.hex.then(Dump::received),
+        failure: Arc::clone(&failure),
+    };
+    let (_, poured) = channel.pour(printer).await;
+    if let Some(error) = lock(&failure).take() {
+        return Err(Error::Output(error));
+    }
+    poured
+        .map(drop)
+        .map_err(|error| Error::peer(error, manner.idle))
+}
+
+/// Writes what comes in.
+struct Printer {
+    output: Output,
+    dump: Option<Dump>,
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl Sink for Printer {
+    fn room(&self) -> u64 {
+        if lock(&self.failure).is_some() {
+            0
+        } else {
+            u64::MAX
+        }
+    }
+
+    fn expected(&self) -> u64 {
+        0
+    }
+
+    fn take(&mut self, bytes: &[u8]) {
+        let written = match &mut self.dump {
+            Some(dump) => self.output.write(&dump.show(bytes)),
+            None => self.output.write(bytes),
+        };
+        if let Err(error) = written {
+            *lock(&self.failure) = Some(error);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

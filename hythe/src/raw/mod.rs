@@ -1,0 +1,101 @@
+//! Raw sockets for people: bytes from here to there, with nothing in between
+//! that a protocol would add.
+//!
+//! ```text
+//!   standard input ──► converse ──► Channel ──► peer       connect, listen
+//!   standard output ◄──────┘  └────◄───┘
+//!
+//!   Server ──► Offer ──► Program    a process for each connection
+//!               (TLS)    Service    echo, discard, chargen, daytime, time
+//!                        Chat       what one says, all others hear
+//! ```
+//!
+//! Not here: what was typed on the command line, and how addresses are found.
+
+mod chat;
+mod converse;
+mod datagrams;
+mod lines;
+mod offer;
+mod program;
+mod service;
+mod standard;
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+pub use chat::{Chat, LONGEST_LINE, MOST_WAITING, Room};
+pub use converse::{Ended, Manner, converse};
+pub use datagrams::{Audience, exchange};
+pub use offer::{Offer, Talk};
+pub use program::Program;
+pub use service::{Service, answer_datagram};
+pub use standard::{Input, Output};
+
+/// Why a conversation broke off: which end of it, and the system's reason.
+#[derive(Debug)]
+pub enum Error {
+    /// The peer was lost.
+    Peer(io::Error),
+    /// The peer has ended before it took all of standard input.
+    Unsent(io::Error),
+    /// Nothing moved for so long.
+    Idle(Duration),
+    /// Standard input can't be read.
+    Input(io::Error),
+    /// Standard output can't be written.
+    Output(io::Error),
+}
+
+impl Error {
+    /// What went wrong with the peer, where a wait that was too long is said to
+    /// be one.
+    fn peer(error: io::Error, idle: Option<Duration>) -> Self {
+        match idle {
+            // The kernel's own has a number: the network is at fault.
+            Some(idle) if error.kind() == io::ErrorKind::TimedOut => {
+                if error.raw_os_error().is_none() {
+                    Self::Idle(idle)
+                } else {
+                    Self::Peer(error)
+                }
+            }
+            _ => Self::Peer(error),
+        }
+    }
+
+    /// Whether whoever reads standard output has seen enough.
+    pub fn is_enough(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(error) if error.kind() == io::ErrorKind::UnexpectedEof => f.write_str(
+                "the connection was cut without an end of TLS; something may be missing",
+            ),
+            Self::Peer(error) => write!(f, "the connection was lost: {}", plain(error)),
+            Self::Unsent(error) => write!(
+                f,
+                "the peer takes no more, and some of standard input was not sent: {}",
+                plain(error)
+            ),
+            Self::Idle(idle) => {
+                write!(f, "nothing has moved for {} s; see --idle", idle.as_secs())
+            }
+            Self::Input(error) => write!(f, "cannot read standard input: {}", plain(error)),
+            Self::Output(error) => write!(f, "cannot write standard output: {}", plain(error)),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Without the number that only programmers know.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
