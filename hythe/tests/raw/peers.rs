@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::common::{eventually, run, tool};
-use crate::talk::{Talk, apart, connecting, listen};
+use crate::talk::{Talk, apart, connecting, line_with, listen};
 
 /// What there is for talking with sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +20,8 @@ pub(crate) enum Program {
     Socat,
 }
 
-pub(crate) const PROGRAMS: [Program; 4] = [
-    Program::Hythe,
-    Program::Nc,
-    Program::Ncat,
-    Program::Socat,
-];
+pub(crate) const PROGRAMS: [Program; 4] =
+    [Program::Hythe, Program::Nc, Program::Ncat, Program::Socat];
 
 /// What one can talk over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,16 +222,8 @@ pub(crate) fn socat_server(listen: String) -> (Talk, String) {
     (talk, address)
 }
 
-/// The first whole line of standard error that has this in it.
-pub(crate) fn line_with(talk: &Talk, text: &str) -> Option<String> {
-    let said = talk.complaints();
-    let (whole, _) = said.rsplit_once('\n')?;
-    let line = whole.lines().find(|line| line.contains(text))?;
-    Some(line.to_owned())
-}
-
-/// Waits until a connection of this port has heard its peer's end, and not ended
-/// its own direction: by the kernel's word.
+/// Whether a connection of this port has heard its peer's end, and not ended its
+/// own direction: by the kernel's word.
 pub(crate) fn half_closed(port: &str) -> bool {
     let port = format!("{:04X}", port.parse::<u16>().unwrap());
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {

@@ -272,11 +272,21 @@ pub(crate) fn listen(arguments: &[&str]) -> (Talk, String) {
 /// Waits for the line of `hythe listen` that says where.
 #[track_caller]
 pub(crate) fn listens(talk: &Talk) -> String {
-    talk.complains("\n");
+    talk.complains("listening on ");
+    eventually("the line is whole", || {
+        line_with(talk, "listening on ").is_some()
+    });
+    let line = line_with(talk, "listening on ").unwrap();
+    let address = line.strip_prefix("listening on ");
+    address.unwrap_or_else(|| panic!("{line}")).to_owned()
+}
+
+/// The first whole line of standard error that has this in it.
+pub(crate) fn line_with(talk: &Talk, text: &str) -> Option<String> {
     let said = talk.complaints();
-    let (first, _) = said.split_once('\n').unwrap();
-    let address = first.strip_prefix("listening on ");
-    address.unwrap_or_else(|| panic!("{said}")).to_owned()
+    let (whole, _) = said.rsplit_once('\n')?;
+    let line = whole.lines().find(|line| line.contains(text))?;
+    Some(line.to_owned())
 }
 
 /// A running `hythe connect`.
