@@ -17,7 +17,8 @@ use super::Talk;
 use super::converse::{end, patience};
 use crate::tls::Channel;
 
-/// How much goes between a program and an encrypted peer at a time.
+/// How much goes between a program and a peer at a time, where we are in
+/// between: to encrypt it, or to know when nothing moves.
 const PIECE: usize = 64 * 1024;
 
 /// A command that a shell runs for each connection.
@@ -33,8 +34,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program, whose connections are closed after `idle` without a byte where
-    /// they are encrypted: of others it alone knows.
+    /// A program, whose connections are closed after `idle` without a byte.
     pub fn new(command: impl Into<OsString>, idle: Option<Duration>) -> Self {
         Self {
             command: command.into(),
@@ -90,7 +90,7 @@ const VARIABLES: [&str; 7] = [
 impl Talk for Program {
     async fn talk(&self, connection: Connection<Channel>) -> io::Result<()> {
         let command = self.command(&connection)?;
-        if connection.stream.is_encrypted() {
+        if connection.stream.is_encrypted() || self.idle.is_some() {
             let (ours, theirs) = Socket::pair(hythe_net::Domain::UNIX, hythe_net::Kind::STREAM)?;
             let running = Running::start(command, theirs).await?;
             let ours = Stream::new(ours)?;
@@ -114,7 +114,7 @@ impl Talk for Program {
     }
 }
 
-/// Carries bytes both ways between a program and an encrypted peer.
+/// Carries bytes both ways between a program and its peer.
 async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
     let inwards = async {
         let mut buffer = vec![0; PIECE];
