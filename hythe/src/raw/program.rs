@@ -14,7 +14,8 @@ use hythe_net::{Addr, Connection, How, Input, More, Socket, Stream, Watch};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::Talk;
-use super::converse::{end, patience};
+use super::converse::end;
+use super::stillness::{ENDLESS, stillness};
 use crate::tls::Channel;
 
 /// How much goes between a program and a peer at a time, where we are in
@@ -94,10 +95,15 @@ impl Talk for Program {
             let (ours, theirs) = Socket::pair(hythe_net::Domain::UNIX, hythe_net::Kind::STREAM)?;
             let running = Running::start(command, theirs).await?;
             let ours = Stream::new(ours)?;
-            ours.set_patience(patience(None));
-            connection.stream.set_patience(patience(self.idle));
+            ours.set_patience(ENDLESS);
+            connection.stream.set_patience(ENDLESS);
+            let moved = || connection.stream.sent() + ours.sent();
+            let still = async {
+                stillness(self.idle, moved).await;
+                Err(io::ErrorKind::TimedOut.into())
+            };
             // Whoever of the two breaks off, the other one sees the end.
-            let carried = carry(&connection.stream, &ours).await;
+            let carried = or(carry(&connection.stream, &ours), still).await;
             connection.stream.finish().await.ok();
             drop(ours);
             running.end().await?;
