@@ -106,6 +106,10 @@ impl Talk for Program {
             let carried = or(carry(&connection.stream, &ours), still).await;
             connection.stream.finish().await.ok();
             drop(ours);
+            if carried.is_err() {
+                // Nobody hears it any more.
+                signal(&running.child, Signal::TERM);
+            }
             running.end().await?;
             return carried;
         }
