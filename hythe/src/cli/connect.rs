@@ -175,6 +175,10 @@ impl Args {
             io::ErrorKind::AddrNotAvailable if self.source.is_some() => {
                 format!("{}; see --source", cause(error))
             }
+            // What the resolver says has no number and no kind.
+            _ if error.to_string().contains("lookup") => {
+                format!("no host is called {}", self.host)
+            }
             _ => cause(error),
         };
         Failure::new(Exit::Other, format!("cannot connect to {target}: {why}"))

@@ -174,6 +174,11 @@ impl Args {
             ));
         }
         if self.udp {
+            if self.timeout.is_some() {
+                return usage(
+                    "--timeout waits for a connection, and --udp makes none; see --idle".into(),
+                );
+            }
             if let Some(role @ ("--exec" | "--broadcast")) = role {
                 return usage(format!(
                     "{role} needs connections, and --udp makes none; leave one of them out"

@@ -20,10 +20,9 @@ use std::time::Duration;
 use futures_lite::future::{or, pending};
 use hythe_net::option::Linger;
 use hythe_net::reactor::{lease, sleep, timeout};
-use hythe_net::{Connection, More};
+use hythe_net::{Connection, More, Patience};
 
 use super::Talk;
-use super::converse::patience;
 use crate::tls::Channel;
 
 /// The longest line, in bytes, with its end: more than anybody types, and little
@@ -218,7 +217,10 @@ impl Chat {
 impl Talk for Chat {
     async fn talk(&self, connection: Connection<Channel>) -> io::Result<()> {
         let channel = &connection.stream;
-        channel.set_patience(patience(self.idle));
+        channel.set_patience(Patience {
+            idle: self.idle.unwrap_or(Duration::MAX),
+            bytes: 1,
+        });
         let member = self.room.enter();
         let speak = async {
             let leaving = speak(channel, &member).await;

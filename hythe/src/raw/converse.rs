@@ -3,16 +3,17 @@
 //! Each direction ends by itself, and the other goes on until its own end
 //! (half-close): whoever has sent a question to its end still gets the answer.
 
-use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_lite::future::{or, try_zip};
-use hythe_net::reactor::{sleep, unblock};
-use hythe_net::{How, More, Patience, Sink};
+use hythe_net::reactor::unblock;
+use hythe_net::{How, More, Sink};
 
 use super::lines::{CrLf, Dump};
+use super::stillness::{ENDLESS, stillness};
 use super::{Error, Input, Output};
 use crate::tls::Channel;
 
@@ -58,29 +59,31 @@ pub async fn converse(
     output: &Output,
     manner: &Manner,
 ) -> Result<Ended, Error> {
-    channel.set_patience(patience(manner.idle));
+    channel.set_patience(ENDLESS);
     let unsent = Mutex::new(None);
-    let heard_all = Cell::new(false);
+    let received = Arc::new(AtomicU64::new(0));
     let incoming = async {
-        receive(channel, output, manner)
-            .await
-            .map_err(Stop::Broken)?;
-        heard_all.set(true);
+        let heard = receive(channel, output, manner, &received).await;
+        heard.map_err(Stop::Broken)?;
         match manner.ends_with_peer {
             true => Err(Stop::ByPeer),
             false => Ok(()),
         }
     };
     let outgoing = async {
-        let silence = silence(channel, manner.idle, &heard_all);
-        match or(send(channel, input, output, manner), silence).await {
+        match send(channel, input, output, manner).await {
             // What it says is still of interest.
             Err(Error::Unsent(error)) => *lock(&unsent) = Some(error),
             result => result.map_err(Stop::Broken)?,
         }
         Ok(())
     };
-    let ended = match try_zip(incoming, outgoing).await {
+    let moved = || channel.sent() + received.load(Ordering::Relaxed);
+    let still = async {
+        let idle = stillness(manner.idle, moved).await;
+        Err(Stop::Broken(Error::Idle(idle)))
+    };
+    let ended = match or(try_zip(incoming, outgoing), still).await {
         Ok(_) => Ended::Both,
         Err(Stop::ByPeer) => Ended::ByPeer,
         Err(Stop::Broken(error)) => return Err(error),
@@ -93,15 +96,6 @@ pub async fn converse(
     }
 }
 
-/// Patience that any byte renews, or that never ends.
-pub(super) fn patience(idle: Option<Duration>) -> Patience {
-    Patience {
-        // So long that the clock can't tell the end of it.
-        idle: idle.unwrap_or(Duration::MAX),
-        bytes: 1,
-    }
-}
-
 /// Sends standard input to its end, and says so.
 async fn send(
     channel: &Channel,
@@ -111,7 +105,7 @@ async fn send(
 ) -> Result<(), Error> {
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::Unsent(error),
-        _ => Error::peer(error, manner.idle),
+        _ => Error::Peer(error),
     };
     if !manner.crlf && !manner.hex {
         send_file(channel, input).await.map_err(failed)?;
@@ -151,27 +145,6 @@ async fn send_file(channel: &Channel, input: &Input) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends when the peer has, and nothing more was sent for so long: while it is
-/// waited for, its stream has a deadline of its own.
-async fn silence(
-    channel: &Channel,
-    idle: Option<Duration>,
-    heard_all: &Cell<bool>,
-) -> Result<(), Error> {
-    let Some(idle) = idle else {
-        return std::future::pending().await;
-    };
-    let mut before = (false, 0);
-    loop {
-        sleep(idle).await;
-        let now = (heard_all.get(), channel.sent());
-        if now.0 && now == before {
-            return Err(Error::Idle(idle));
-        }
-        before = now;
-    }
-}
-
 /// Tells the peer that there is no more, and goes on listening. TLS has an end
 /// of its own; the one below is left to it, since some take that for a cut.
 pub(super) async fn end(channel: &Channel) -> io::Result<()> {
@@ -186,26 +159,31 @@ pub(super) async fn end(channel: &Channel) -> io::Result<()> {
 }
 
 /// Writes to standard output what the peer says, to its end.
-async fn receive(channel: &Channel, output: &Output, manner: &Manner) -> Result<(), Error> {
+async fn receive(
+    channel: &Channel,
+    output: &Output,
+    manner: &Manner,
+    received: &Arc<AtomicU64>,
+) -> Result<(), Error> {
     let failure = Arc::default();
     let printer = Printer {
         output: output.clone(),
         dump: manner.hex.then(Dump::received),
+        received: Arc::clone(received),
         failure: Arc::clone(&failure),
     };
     let (_, poured) = channel.pour(printer).await;
     if let Some(error) = lock(&failure).take() {
         return Err(Error::Output(error));
     }
-    poured
-        .map(drop)
-        .map_err(|error| Error::peer(error, manner.idle))
+    poured.map(drop).map_err(Error::Peer)
 }
 
 /// Writes what comes in.
 struct Printer {
     output: Output,
     dump: Option<Dump>,
+    received: Arc<AtomicU64>,
     failure: Arc<Mutex<Option<io::Error>>>,
 }
 
@@ -223,6 +201,8 @@ impl Sink for Printer {
     }
 
     fn take(&mut self, bytes: &[u8]) {
+        self.received
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let written = match &mut self.dump {
             Some(dump) => self.output.write(&dump.show(bytes)),
             None => self.output.write(bytes),

@@ -4,13 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_lite::future::{or, try_zip};
-use hythe_net::reactor::{sleep, unblock};
+use hythe_net::reactor::unblock;
 use hythe_net::{Addr, DatagramSocket, LONGEST_DATAGRAM};
 
 use super::lines::{CrLf, Dump};
+use super::stillness::stillness;
 use super::{Error, Input, Manner, Output};
 
 /// How much of standard input goes into one datagram, at most: what `nc -u`
@@ -56,7 +56,11 @@ pub async fn exchange(
             .await
             .map(drop)
     };
-    or(both, exchange.silence()).await
+    let still = async {
+        stillness(manner.idle, || exchange.moved.get()).await;
+        Ok(())
+    };
+    or(both, still).await
 }
 
 struct Exchange<'a> {
@@ -140,17 +144,5 @@ impl Exchange<'_> {
         unblock(move || output.write(&text))
             .await
             .map_err(Error::Output)
-    }
-
-    /// Ends when nothing has moved for so long.
-    async fn silence(&self) -> Result<(), Error> {
-        let idle = self.manner.idle.unwrap_or(Duration::MAX);
-        loop {
-            let before = self.moved.get();
-            sleep(idle).await;
-            if before == self.moved.get() {
-                return Ok(());
-            }
-        }
     }
 }

@@ -20,6 +20,7 @@ mod offer;
 mod program;
 mod service;
 mod standard;
+mod stillness;
 
 use std::fmt;
 use std::io;
@@ -49,22 +50,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong with the peer, where a wait that was too long is said to
-    /// be one.
-    fn peer(error: io::Error, idle: Option<Duration>) -> Self {
-        match idle {
-            // The kernel's own has a number: the network is at fault.
-            Some(idle) if error.kind() == io::ErrorKind::TimedOut => {
-                if error.raw_os_error().is_none() {
-                    Self::Idle(idle)
-                } else {
-                    Self::Peer(error)
-                }
-            }
-            _ => Self::Peer(error),
-        }
-    }
-
     /// Whether whoever reads standard output has seen enough.
     pub fn is_enough(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)

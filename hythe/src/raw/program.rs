@@ -14,10 +14,12 @@ use hythe_net::{Addr, Connection, How, Input, More, Socket, Stream, Watch};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::Talk;
-use super::converse::{end, patience};
+use super::converse::end;
+use super::stillness::{ENDLESS, stillness};
 use crate::tls::Channel;
 
-/// How much goes between a program and an encrypted peer at a time.
+/// How much goes between a program and a peer at a time, where we are in
+/// between: to encrypt it, or to know when nothing moves.
 const PIECE: usize = 64 * 1024;
 
 /// A command that a shell runs for each connection.
@@ -33,8 +35,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program, whose connections are closed after `idle` without a byte where
-    /// they are encrypted: of others it alone knows.
+    /// A program, whose connections are closed after `idle` without a byte.
     pub fn new(command: impl Into<OsString>, idle: Option<Duration>) -> Self {
         Self {
             command: command.into(),
@@ -90,16 +91,25 @@ const VARIABLES: [&str; 7] = [
 impl Talk for Program {
     async fn talk(&self, connection: Connection<Channel>) -> io::Result<()> {
         let command = self.command(&connection)?;
-        if connection.stream.is_encrypted() {
+        if connection.stream.is_encrypted() || self.idle.is_some() {
             let (ours, theirs) = Socket::pair(hythe_net::Domain::UNIX, hythe_net::Kind::STREAM)?;
             let running = Running::start(command, theirs).await?;
             let ours = Stream::new(ours)?;
-            ours.set_patience(patience(None));
-            connection.stream.set_patience(patience(self.idle));
+            ours.set_patience(ENDLESS);
+            connection.stream.set_patience(ENDLESS);
+            let moved = || connection.stream.sent() + ours.sent();
+            let still = async {
+                stillness(self.idle, moved).await;
+                Err(io::ErrorKind::TimedOut.into())
+            };
             // Whoever of the two breaks off, the other one sees the end.
-            let carried = carry(&connection.stream, &ours).await;
+            let carried = or(carry(&connection.stream, &ours), still).await;
             connection.stream.finish().await.ok();
             drop(ours);
+            if carried.is_err() {
+                // Nobody hears it any more.
+                signal(&running.child, Signal::TERM);
+            }
             running.end().await?;
             return carried;
         }
@@ -114,7 +124,7 @@ impl Talk for Program {
     }
 }
 
-/// Carries bytes both ways between a program and an encrypted peer.
+/// Carries bytes both ways between a program and its peer.
 async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
     let inwards = async {
         let mut buffer = vec![0; PIECE];
