@@ -4,7 +4,7 @@ use std::process::{self, Command};
 
 use crate::common::{content, eventually, tool};
 use crate::peers::{PROGRAMS, Program, ROADS, Road, half_closed, socat_server};
-use crate::talk::{Talk, apart, connect, listen};
+use crate::talk::{Talk, apart, connect, listen, part};
 
 const GREETING: &str = "grüß dich, 朋友 — \u{1f6a2}\n";
 const ANSWER: &str = "und zurück: приве́т\r\n";
@@ -136,7 +136,8 @@ fn passes_both_ways(mut client: Talk, mut server: Talk, up: &[u8], down: &[u8]) 
 
 #[test]
 fn without_a_host_it_listens_on_all_addresses() {
-    let (listener, address) = listen(&["0", "--keep"]);
+    let (mut listener, address) = listen(&["0", "--keep"]);
+    listener.end_input();
     let port = address.strip_prefix("[::]:").unwrap();
     for (host, program) in [
         ("127.0.0.1", Program::Nc),
@@ -164,8 +165,7 @@ fn names_are_resolved_and_the_address_that_answers_is_taken() {
         let (_, port) = apart(&address).unwrap();
         let client = connect(&format!("localhost:{port}"), &[]);
         greet(&client, &listener);
-        client.succeeds();
-        listener.succeeds();
+        part(client, listener);
     }
 }
 
@@ -181,8 +181,7 @@ fn abstract_unix_sockets() {
             .arg(format!("ABSTRACT-CONNECT:{name}")),
     );
     greet(&client, &listener);
-    client.succeeds();
-    listener.succeeds();
+    part(client, listener);
 
     let server = Talk::start(
         tool("socat")
@@ -192,8 +191,7 @@ fn abstract_unix_sockets() {
     server.complains("listening on");
     let client = connect(&address, &[]);
     greet(&client, &server);
-    client.succeeds();
-    server.succeeds();
+    part(client, server);
 }
 
 #[test]
@@ -248,8 +246,8 @@ fn without_keep_it_serves_one() {
     listener.hears("first\n");
     let second = connect(&address, &[]).ends();
     assert_eq!(second.code, 1, "{second:?}");
-    first.succeeds();
-    listener.succeeds();
+    let (heard, _) = part(listener, first);
+    assert_eq!(heard, b"first\n");
 }
 
 /// It is a terminal's way to talk; nothing is sent of its negotiation.

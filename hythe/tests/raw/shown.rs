@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 
 use crate::common::{PATIENCE, content, tool};
 use crate::peers::Program;
-use crate::talk::{Talk, connect, connecting, listen};
+use crate::talk::{Talk, connect, connecting, listen, part};
 
 /// A `connect` and the test as its peer.
 fn with_peer(arguments: &[&str]) -> (Talk, TcpStream) {
@@ -163,8 +163,8 @@ fn crlf_is_what_others_send() {
         };
         let client = Talk::start(&mut command);
         client.say(text);
-        client.succeeds();
-        all.push(String::from_utf8(listener.succeeds()).unwrap());
+        let (heard, _) = part(listener, client);
+        all.push(String::from_utf8(heard).unwrap());
     }
     assert!(
         all.iter().all(|one| *one == text.replace('\n', "\r\n")),
@@ -185,6 +185,5 @@ fn crlf_and_hex_work_for_the_listener_and_by_variable() {
     listener.say("line\n");
     client.hears("line\r\n");
     listener.hears("> 00000000  6c 69 6e 65 0d 0a ");
-    client.succeeds();
-    listener.succeeds();
+    part(client, listener);
 }

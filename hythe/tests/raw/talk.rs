@@ -148,10 +148,14 @@ impl Talk {
             .count()
     }
 
-    /// How many threads it has.
+    /// How many threads it has beside those of the pool for what blocks, which
+    /// are kept for the next.
     pub(crate) fn threads(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/task", self.pid()))
-            .unwrap()
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        tasks
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+            .filter(|name| !name.starts_with("blocking"))
             .count()
     }
 
@@ -254,6 +258,15 @@ impl Heard {
     fn has_ended(&self) -> bool {
         self.0.lock().unwrap().1
     }
+}
+
+/// Ends the input of both, and waits until both have ended in order: what each
+/// has heard.
+#[track_caller]
+pub(crate) fn part(mut one: Talk, mut other: Talk) -> (Vec<u8>, Vec<u8>) {
+    one.end_input();
+    other.end_input();
+    (one.succeeds(), other.succeeds())
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::common::{self, PATIENCE, content, hythe, tool};
 use crate::peers::{Program, Trust, socat_server};
-use crate::talk::{Talk, apart, connect, inet, line_with, listen};
+use crate::talk::{Talk, apart, connect, inet, line_with, listen, part};
 
 const QUESTION: &str = "vertraulich: 机密\n";
 const ANSWER: &str = "ebenso\n";
@@ -56,20 +56,19 @@ fn clients(trust: &Trust, port: &str) -> Vec<Command> {
 #[test]
 fn clients_of_any_kind_talk_over_tls() {
     let trust = Trust::new();
-    let (listener, port) = secure(&trust, &["--keep"]);
-    for mut client in clients(&trust, &port) {
-        println!("{client:?}");
-        let client = Talk::start(&mut client);
+    for number in 0..4 {
+        let (listener, port) = secure(&trust, &[]);
+        let mut command = clients(&trust, &port).swap_remove(number);
+        println!("{command:?}");
+        let client = Talk::start(&mut command);
         client.say(QUESTION);
         listener.hears(QUESTION);
         listener.say(ANSWER);
         client.hears(ANSWER);
-        let ended = client.ends();
-        assert_eq!(ended.output, ANSWER.as_bytes(), "{ended:?}");
-        listener.say(""); // the next one gets the same listener
+        let (asked, answered) = part(listener, client);
+        assert_eq!(asked, QUESTION.as_bytes());
+        assert_eq!(answered, ANSWER.as_bytes());
     }
-    let ended = listener.stops();
-    assert_eq!(ended.output, QUESTION.repeat(4).as_bytes(), "{ended:?}");
 }
 
 /// Servers with the test's certificate, and their ports.
@@ -138,6 +137,8 @@ fn servers_of_any_kind_talk_over_tls() {
         server.hears(QUESTION);
         server.say(ANSWER);
         client.hears(ANSWER);
+        let mut server = server;
+        server.end_input();
         assert_eq!(client.succeeds(), ANSWER.as_bytes(), "{name}");
     }
 }
@@ -162,11 +163,6 @@ fn either_end_may_go_first_over_tls() {
                 client.hears(ANSWER);
             } else {
                 client.end_input();
-                common::eventually("the end is heard", || {
-                    // socat closes TLS and TCP at once, or leaves TCP open.
-                    listener.say("");
-                    true
-                });
             }
             let (one, other) = if ours_first {
                 (&client, &listener)
@@ -175,8 +171,7 @@ fn either_end_may_go_first_over_tls() {
             };
             one.say(REST);
             other.hears(REST);
-            client.succeeds();
-            listener.succeeds();
+            part(client, listener);
         }
     }
 }
@@ -237,8 +232,7 @@ fn a_certificate_of_its_own_is_trusted_where_it_is_known() {
     let client = connect(&address, &["--tls", "--insecure"]);
     client.say(QUESTION);
     listener.hears(QUESTION);
-    client.succeeds();
-    listener.succeeds();
+    part(client, listener);
 }
 
 /// A cut is no end: what came is written, and it is said that more may be
@@ -292,7 +286,7 @@ fn a_peer_without_tls_is_told_from_one_with() {
 #[test]
 fn with_keep_a_failed_handshake_is_only_said() {
     let trust = Trust::new();
-    let (listener, port) = secure(&trust, &["--keep"]);
+    let (mut listener, port) = secure(&trust, &["--keep"]);
     let address = format!("127.0.0.1:{port}");
     drop(common::connect(inet(&address)));
     let mut plain = common::connect(inet(&address));
@@ -304,6 +298,7 @@ fn with_keep_a_failed_handshake_is_only_said() {
     listener.hears(QUESTION);
     listener.say(ANSWER);
     client.hears(ANSWER);
+    listener.end_input();
     client.succeeds();
     assert_eq!(listener.stops().output, QUESTION.as_bytes());
 }
