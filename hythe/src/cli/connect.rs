@@ -11,7 +11,7 @@ use hythe_net::{Addr, DatagramSocket, Kind, Socket, Stream, dial};
 
 use super::failure::{Exit, Failure, cause};
 use super::remote::{Ended as Work, run as run_on_reactor};
-use super::sockets::{Conversation, standard, with_port};
+use super::sockets::{Conversation, NO_PATH, standard, with_port};
 use crate::client::{self, Options, connector, tls_failed};
 use crate::quantity::parse_span;
 use crate::raw::{Audience, Ended, converse, exchange};
@@ -117,6 +117,7 @@ impl Args {
     fn target(&self) -> Result<String, Failure> {
         let usage = |text: String| Failure::new(Exit::Usage, text);
         match (self.host.starts_with("unix:"), self.port) {
+            (true, None) if self.host == "unix:" => Err(usage(NO_PATH.into())),
             (true, None) => Ok(self.host.clone()),
             (true, Some(_)) => Err(usage("a Unix socket has no port; leave it out".into())),
             (false, Some(port)) => Ok(with_port(&self.host, port)),

@@ -105,6 +105,9 @@ pub(super) fn standard() -> Result<(Input, Output), Failure> {
     Ok((input, Output::standard().map_err(failed)?))
 }
 
+/// What to say of a Unix socket that is not named.
+pub(super) const NO_PATH: &str = "a path is missing after `unix:`; give unix:PATH or unix:@NAME";
+
 /// Where somebody listens: `[HOST:]PORT`, or `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -116,6 +119,9 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == "unix:" {
+            return Err(NO_PATH.into());
+        }
         if text.starts_with("unix:") {
             return text.parse().map(Self::Unix).map_err(|error: io::Error| {
                 format!("{error}; give unix:PATH, of up to 107 bytes, or unix:@NAME")
@@ -209,7 +215,16 @@ mod tests {
             Ok(Place::Unix("unix:/run/中文".parse().unwrap()))
         );
         let long = format!("unix:/{}", "x".repeat(120));
-        for wrong in ["", "x", "65536", ":80", "localhost", "localhost:", &long] {
+        for wrong in [
+            "",
+            "x",
+            "65536",
+            ":80",
+            "localhost",
+            "localhost:",
+            "unix:",
+            &long,
+        ] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }
