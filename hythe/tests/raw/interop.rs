@@ -1,5 +1,6 @@
 //! Streams: what one end says, the other hears, and either may end first.
 
+use std::net::ToSocketAddrs;
 use std::process::{self, Command};
 
 use crate::common::{content, eventually, tool};
@@ -159,9 +160,9 @@ fn without_a_host_it_listens_on_all_addresses() {
 
 #[test]
 fn names_are_resolved_and_the_address_that_answers_is_taken() {
-    // At one of the two addresses that `localhost` may have.
-    for place in ["127.0.0.1:0", "[::1]:0"] {
-        let (listener, address) = listen(&[place]);
+    // At each of the addresses that `localhost` has here: one or two.
+    for found in ("localhost", 0).to_socket_addrs().unwrap() {
+        let (listener, address) = listen(&[&found.to_string()]);
         let (_, port) = apart(&address).unwrap();
         let client = connect(&format!("localhost:{port}"), &[]);
         greet(&client, &listener);

@@ -64,8 +64,8 @@ fn a_timeout_is_for_connecting_only() {
 
 #[test]
 fn a_listener_waits_no_longer_than_its_timeout() {
-    for udp in [&[][..], &["--udp"]] {
-        let (listener, _) = listen(&[&["127.0.0.1:0", "--timeout", "1"], udp].concat());
+    for keep in [&[][..], &["--keep"]] {
+        let (listener, _) = listen(&[&["127.0.0.1:0", "--timeout", "1"], keep].concat());
         let ended = listener.ends_by_itself();
         assert_eq!(ended.code, 1, "{ended:?}");
         assert!(ended.errors.contains("--timeout"), "{ended:?}");

@@ -65,9 +65,15 @@ fn clients_of_any_kind_talk_over_tls() {
         listener.hears(QUESTION);
         listener.say(ANSWER);
         client.hears(ANSWER);
-        let (asked, answered) = part(listener, client);
-        assert_eq!(asked, QUESTION.as_bytes());
-        assert_eq!(answered, ANSWER.as_bytes());
+        let mut listener = listener;
+        listener.end_input();
+        assert_eq!(client.succeeds(), ANSWER.as_bytes());
+        let ended = listener.ends();
+        assert_eq!(ended.output, QUESTION.as_bytes());
+        // ncat (7.93) leaves without an end of TLS: whoever heard it can't know
+        // whether that was all, and says so.
+        let cut = number == 0 && ended.code == 1 && ended.errors.contains("missing");
+        assert!(ended.code == 0 || cut, "{ended:?}");
     }
 }
 
@@ -130,15 +136,17 @@ fn openssl_server(trust: &Trust) -> (Talk, String) {
 #[test]
 fn servers_of_any_kind_talk_over_tls() {
     let trust = Trust::new();
-    for (name, server, port) in servers(&trust) {
+    for (name, mut server, port) in servers(&trust) {
         println!("{name}");
         let client = trusting(&trust, &port);
         client.say(QUESTION);
         server.hears(QUESTION);
         server.say(ANSWER);
         client.hears(ANSWER);
-        let mut server = server;
-        server.end_input();
+        // The others leave when they hear the end.
+        if name == "hythe" {
+            server.end_input();
+        }
         assert_eq!(client.succeeds(), ANSWER.as_bytes(), "{name}");
     }
 }
@@ -324,13 +332,14 @@ fn certificates_that_are_not_there_stop_the_start() {
     ] {
         let listener = Talk::start(hythe().arg("listen").args(arguments).arg("127.0.0.1:0"));
         let ended = listener.ends();
-        assert!(matches!(ended.code, 1 | 2), "{ended:?}");
+        assert_ne!(ended.code, 0, "{ended:?}");
         assert!(ended.errors.contains(named), "{ended:?}");
         assert!(!ended.errors.contains("listening on"), "{ended:?}");
     }
     let client = connect("localhost:1", &["--tls", "--cacert", "/nowhere.pem"]);
     let ended = client.ends();
-    assert!(matches!(ended.code, 1 | 2), "{ended:?}");
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.errors.contains("/nowhere.pem"), "{ended:?}");
 }
 
 #[test]
