@@ -130,7 +130,7 @@ impl DatagramSocket {
 pub(crate) fn bound(address: &Addr) -> io::Result<Socket> {
     let bind = || {
         let socket = Socket::new(address.domain(), Kind::DATAGRAM)?;
-        bind_server(&socket, address, Kind::DATAGRAM)?;
+        bind_server(&socket, address)?;
         Ok(socket)
     };
     bind().map_err(|error: io::Error| {

@@ -519,7 +519,7 @@ pub fn create_server_with(address: &Addr, options: &ServerOptions) -> io::Result
             }
             listener.set(V6Only(!dual_stack))?;
         }
-        bind_server(&listener, address, Kind::STREAM)?;
+        bind_server(&listener, address)?;
         listener.listen(options.backlog)?;
         Ok(listener)
     };
@@ -530,9 +530,9 @@ pub fn create_server_with(address: &Addr, options: &ServerOptions) -> io::Result
 
 /// Binds a server's socket, in place of a Unix socket that nobody uses any
 /// more.
-pub(crate) fn bind_server(socket: &Socket, address: &Addr, kind: Kind) -> io::Result<()> {
+pub(crate) fn bind_server(socket: &Socket, address: &Addr) -> io::Result<()> {
     match socket.bind(address) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(address, kind) => {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && remove_stale(address) => {
             socket.bind(address)
         }
         result => result,
@@ -540,15 +540,16 @@ pub(crate) fn bind_server(socket: &Socket, address: &Addr, kind: Kind) -> io::Re
 }
 
 /// Removes a Unix socket that a server left behind when it crashed: one that
-/// refuses connections. Says whether it did.
-fn remove_stale(address: &Addr, kind: Kind) -> bool {
+/// nobody has bound any more. Says whether it did.
+fn remove_stale(address: &Addr) -> bool {
     let Some(path) = address.path() else {
         return false;
     };
     let connect = || {
-        let socket = Socket::new(Domain::UNIX, kind)?;
-        // Not to wait where the backlog is full.
-        socket.set_blocking(false)?;
+        // Of whatever kind the server is: a stream that connects would be its
+        // client, and perhaps the only one that it takes. This is no one's, and
+        // refused only where there is no server (`EPROTOTYPE` if it has streams).
+        let socket = Socket::new(Domain::UNIX, Kind::DATAGRAM)?;
         socket.connect(address)
     };
     connect().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
