@@ -15,7 +15,7 @@ use super::secret::SecretArgs;
 use super::sockets::{Target, counted};
 use crate::client::{Error, Rate, Reason};
 use crate::quantity::{parse_size, parse_span};
-use crate::raw::files::{Counts, Item, Secret, Sender, items};
+use crate::raw::files::{Counts, Item, Plan, Secret, Sender, plan};
 use crate::transfer::{Event, Watch};
 
 /// Send files and folders to a `hythe receive` on another machine
@@ -73,8 +73,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     };
     let target = Target::parse(&target.to_string_lossy())?;
     let secret = args.secret.secret()?;
-    let (items, left_out) =
-        items(named).map_err(|error| Failure::new(exit(error.reason), error.text))?;
+    let Plan { items, left_out } =
+        plan(named).map_err(|error| Failure::new(exit(error.reason), error.text))?;
     let mut progress = Progress::new(args.show.style(), false);
     for (name, why) in &left_out {
         progress.failed(&format!("{name} is left out: {why}"));

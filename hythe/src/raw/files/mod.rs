@@ -24,7 +24,7 @@ mod wanted;
 pub use receive::{Answer, Asking, Question, Receiver, Replacing};
 pub use receiving::Counts;
 pub use secret::{Secret, WRONG_SECRETS};
-pub use send::{Item, Sender, items};
+pub use send::{Item, Plan, Sender, plan};
 
 use std::io;
 use std::time::Duration;

@@ -81,12 +81,20 @@ impl Item {
     }
 }
 
-/// What there is to send of these files and folders: files first, then folders,
-/// those below before those above. Told beside it is what is left out, and why.
+/// What there is to send.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Files first, then folders, those below before those above.
+    pub items: Vec<Item>,
+    /// What is left out, and why, fit for a terminal.
+    pub left_out: Vec<(String, String)>,
+}
+
+/// What there is to send of these files and folders.
 ///
 /// # Errors
 /// [`Reason::NotFound`] and [`Reason::Local`] for one that was named.
-pub fn items(named: &[PathBuf]) -> Result<(Vec<Item>, Vec<(String, String)>)> {
+pub fn plan(named: &[PathBuf]) -> Result<Plan> {
     let mut found = Found::default();
     for path in named {
         // `.` and `..` have names, too, and what is sent is called by them.
@@ -104,7 +112,10 @@ pub fn items(named: &[PathBuf]) -> Result<(Vec<Item>, Vec<(String, String)>)> {
     }
     found.folders.reverse();
     found.files.append(&mut found.folders);
-    Ok((found.files, found.left_out))
+    Ok(Plan {
+        items: found.files,
+        left_out: found.left_out,
+    })
 }
 
 #[derive(Default)]
