@@ -16,3 +16,4 @@ pub mod frame;
 pub mod ftp;
 pub mod gopher;
 pub mod http;
+pub mod transfer;

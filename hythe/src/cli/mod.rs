@@ -18,8 +18,10 @@ mod ls;
 mod people;
 mod progress;
 mod put;
+mod receive;
 mod remote;
 mod secret;
+mod send;
 mod serve;
 mod several;
 mod shell;
@@ -68,6 +70,8 @@ enum Command {
     User(user::Args),
     Connect(Box<connect::Args>),
     Listen(Box<listen::Args>),
+    Send(Box<send::Args>),
+    Receive(Box<receive::Args>),
     Sockopts(sockopts::Args),
     Completions(completions::Args),
     Man(completions::Man),
@@ -89,6 +93,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::User(args) => user::run(args),
         Command::Connect(args) => connect::run(&args),
         Command::Listen(args) => listen::run(&args),
+        Command::Send(args) => send::run(&args),
+        Command::Receive(args) => receive::run(&args),
         Command::Sockopts(args) => sockopts::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::man(&args),

@@ -1,7 +1,9 @@
-//! Passwords that are typed, or come from another program.
+//! Passwords and secrets that are typed, or come from another program.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
@@ -10,6 +12,7 @@ use rustix::termios::{
 use super::failure::{Exit, Failure, cause};
 use super::people::without_newline;
 use crate::accounts::PASSWORD_LIMIT;
+use crate::raw::files::Secret;
 
 /// The variable that holds a password.
 const VARIABLE: &str = "HYTHE_PASSWORD";
@@ -42,6 +45,60 @@ pub(super) fn existing_password(question: &str) -> Result<Vec<u8>, Failure> {
     match std::env::var_os(VARIABLE) {
         Some(password) => Ok(password.into_vec()),
         None => password(question),
+    }
+}
+
+/// The secret that two who send and receive share.
+#[derive(Debug, clap::Args)]
+pub(super) struct SecretArgs {
+    /// Encrypt the link, with whoever knows the secret and nobody else; it is
+    /// asked for, or comes from the variable
+    #[arg(
+        long,
+        env = "HYTHE_SECRET",
+        hide_env_values = true,
+        num_args = 0,
+        default_missing_value = "",
+        help_heading = "Secret"
+    )]
+    secret: Option<OsString>,
+
+    /// The same with the secret in a file, without the newline at its end
+    #[arg(
+        long,
+        env = "HYTHE_SECRET_FILE",
+        value_name = "FILE",
+        help_heading = "Secret"
+    )]
+    secret_file: Option<PathBuf>,
+}
+
+impl SecretArgs {
+    /// The secret, if there is to be one.
+    pub(super) fn secret(&self) -> Result<Option<Secret>, Failure> {
+        let bytes = match (&self.secret_file, &self.secret) {
+            (Some(file), _) => {
+                let secret = std::fs::read(file).map_err(|error| {
+                    let text = format!(
+                        "cannot read the secret in {}: {}",
+                        file.display(),
+                        cause(&error)
+                    );
+                    Failure::new(Exit::of(&error), text)
+                })?;
+                without_newline(secret)
+            }
+            (None, Some(secret)) if !secret.is_empty() => secret.clone().into_vec(),
+            (None, Some(_)) if io::stdin().is_terminal() => password("Secret: ")?,
+            (None, Some(_)) => {
+                let text = "--secret asks for the secret at a terminal, and there is none; \
+                            give HYTHE_SECRET or --secret-file FILE";
+                return Err(Failure::new(Exit::Usage, text));
+            }
+            (None, None) => return Ok(None),
+        };
+        let secret = Secret::new(bytes).map_err(|why| Failure::new(Exit::Usage, why))?;
+        Ok(Some(secret))
     }
 }
 

@@ -175,6 +175,52 @@ pub(super) fn with_port(host: &str, port: u16) -> String {
     }
 }
 
+/// Where somebody listens, as `HOST:PORT` or `unix:PATH` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    /// As [`Addr::resolve`] understands it.
+    pub(super) text: String,
+}
+
+impl Target {
+    pub(super) fn parse(text: &str) -> Result<Self, Failure> {
+        let usage = || {
+            let text = format!("`{text}` is no HOST:PORT; the receiver comes last");
+            Failure::new(Exit::Usage, text)
+        };
+        if text.starts_with("unix:") {
+            return Ok(Self { text: text.into() });
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(usage)?;
+        let port = port.parse().map_err(|_| usage())?;
+        if host.is_empty() || host.contains('/') {
+            return Err(usage());
+        }
+        Ok(Self {
+            text: with_port(host, port),
+        })
+    }
+
+    /// The machine.
+    pub(super) fn host(&self) -> &str {
+        self.text
+            .rsplit_once(':')
+            .map_or(&self.text, |(host, _)| host)
+    }
+
+    /// Whether the resolver knows no such host: it says so without a number or a
+    /// kind.
+    pub(super) fn is_unknown(&self, error: &io::Error) -> bool {
+        error.raw_os_error().is_none() && error.to_string().contains("lookup")
+    }
+}
+
+/// `1 file`, `2 files`.
+pub(super) fn counted(count: u64, one: &str, several: &str) -> String {
+    let what = if count == 1 { one } else { several };
+    format!("{count} {what}")
+}
+
 /// Some machines have it turned off.
 fn has_ipv6() -> bool {
     let any = "[::]:0".parse();

@@ -15,6 +15,7 @@
 mod chat;
 mod converse;
 mod datagrams;
+pub mod files;
 mod lines;
 mod offer;
 mod program;

@@ -121,6 +121,21 @@ impl Channel {
         })
     }
 
+    /// Bytes that only the two ends of this very TLS connection know, for a
+    /// purpose (RFC 8446 section 7.5): whoever is in between has others with
+    /// each of them.
+    ///
+    /// # Errors
+    /// `NotConnected` where there is no TLS.
+    pub fn exporter(&self, purpose: &[u8]) -> io::Result<[u8; 32]> {
+        let layer = self.layer.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let layer = layer.borrow();
+        layer
+            .tls
+            .export_keying_material([0; 32], purpose, None)
+            .map_err(broken)
+    }
+
     // --- What a stream has, too ---
 
     /// Whether there are bytes to read at this very moment, encrypted or not.

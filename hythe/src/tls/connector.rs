@@ -11,6 +11,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::TLS13;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// How many sessions are kept to be resumed: those of a control connection of
@@ -55,6 +56,27 @@ impl Connector {
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = protocol.map(|name| name.into()).into_iter().collect();
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+}
+
+impl Connector {
+    /// TLS 1.3 with whoever is there: for two who make sure of each other in
+    /// another way.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub fn anonymous() -> io::Result<Self> {
+        let provider = Arc::new(default_provider());
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
         Ok(Self {
             config: Arc::new(config),
         })

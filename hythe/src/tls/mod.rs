@@ -27,6 +27,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::crypto::ring::{Ticketer, default_provider};
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
+use rustls::version::TLS13;
 
 pub use channel::{Channel, HANDSHAKE};
 pub use connector::{Connector, Trust};
@@ -65,6 +66,28 @@ impl Acceptor {
         // and nobody can crowd out the sessions of others.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// TLS 1.3 by a certificate that is made for this once and tells nothing of who
+    /// shows it: for two who make sure of each other in another way.
+    ///
+    /// # Errors
+    /// Where there is no randomness to be had.
+    pub fn anonymous() -> io::Result<Self> {
+        let (certificate, key) = self_signed::momentary()?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&TLS13])
+            .and_then(|config| {
+                config
+                    .with_no_client_auth()
+                    .with_single_cert(vec![certificate], key)
+            })
+            .map_err(io::Error::other)?;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(Self {
             config: Arc::new(config),
         })

@@ -7,8 +7,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Identity;
 
@@ -113,6 +113,15 @@ impl SelfSigned {
         file.sync_all()?;
         fs::rename(&new, &self.file)
     }
+}
+
+/// A certificate and its key that are kept nowhere.
+pub(super) fn momentary() -> io::Result<(CertificateDer<'static>, PrivateKeyDer<'static>)> {
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let params = CertificateParams::new(vec!["hythe".to_owned()]).map_err(io::Error::other)?;
+    let certificate = params.self_signed(&key).map_err(io::Error::other)?;
+    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
+    Ok((certificate.der().clone(), key))
 }
 
 /// On which day the certificate ends, if this is one of ours.
