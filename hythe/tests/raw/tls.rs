@@ -144,7 +144,7 @@ fn servers_of_any_kind_talk_over_tls() {
         server.say(ANSWER);
         client.hears(ANSWER);
         // The others leave when they hear the end.
-        if name == "hythe" {
+        if matches!(name, "hythe" | "socat") {
             server.end_input();
         }
         assert_eq!(client.succeeds(), ANSWER.as_bytes(), "{name}");
@@ -332,11 +332,15 @@ fn certificates_that_are_not_there_stop_the_start() {
     ] {
         let listener = Talk::start(hythe().arg("listen").args(arguments).arg("127.0.0.1:0"));
         let ended = listener.ends();
-        assert_ne!(ended.code, 0, "{ended:?}");
+        assert!(!matches!(ended.code, 0 | 130), "{ended:?}");
         assert!(ended.errors.contains(named), "{ended:?}");
         assert!(!ended.errors.contains("listening on"), "{ended:?}");
     }
-    let client = connect("localhost:1", &["--tls", "--cacert", "/nowhere.pem"]);
+    let (_listener, port) = secure(&trust, &[]);
+    let client = connect(
+        &format!("localhost:{port}"),
+        &["--tls", "--cacert", "/nowhere.pem"],
+    );
     let ended = client.ends();
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.errors.contains("/nowhere.pem"), "{ended:?}");
