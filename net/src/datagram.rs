@@ -4,15 +4,19 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use crate::mux::{Interest, Ready};
-use crate::reactor::{Moved, Registration};
+use crate::reactor::{Moved, Registration, sleep};
 use crate::socket::bind_server;
-use crate::{Addr, Kind, Socket};
+use crate::{Addr, Domain, Kind, More, Socket};
 
 /// The longest a datagram can be: what UDP's length field can say (RFC 768).
 /// A Unix datagram may be longer; what does not fit is cut off.
 pub const LONGEST_DATAGRAM: usize = 65_535;
+
+/// How long to wait before a Unix receiver's queue is tried again.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// A datagram socket in the reactor (`udp(7)`, `unix(7)`).
 ///
@@ -116,13 +120,46 @@ impl DatagramSocket {
     /// # Errors
     /// `EMSGSIZE` if it is too long; `ConnectionRefused` where nobody is there.
     pub async fn send_to(&self, bytes: &[u8], address: &Addr) -> io::Result<()> {
-        let send = |context: &mut Context<'_>| {
+        let is_unix = address.domain() == Domain::UNIX;
+        self.send_by(is_unix, || self.socket.send_to(bytes, address))
+            .await
+    }
+
+    /// As [`send_to`](Self::send_to), on a socket that was connected.
+    ///
+    /// # Errors
+    /// As [`send_to`](Self::send_to).
+    pub async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        let is_unix = self.socket.sock_name()?.domain() == Domain::UNIX;
+        self.send_by(is_unix, || self.socket.send(bytes, More::No))
+            .await
+    }
+
+    async fn send_by(
+        &self,
+        is_unix: bool,
+        mut send: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<()> {
+        if is_unix {
+            loop {
+                match send() {
+                    // The receiver's queue is full, of which no multiplexer
+                    // knows: this socket itself has room.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        sleep(FULL_QUEUE_PAUSE).await;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    sent => return sent.map(drop),
+                }
+            }
+        }
+        let sent = poll_fn(|context| {
             self.registration.poll_io(context, Interest::WRITE, || {
-                self.socket.send_to(bytes, address)?;
+                send()?;
                 Ok(Moved { bytes: 0, asked: 0 })
             })
-        };
-        poll_fn(send).await.map(drop)
+        });
+        sent.await.map(drop)
     }
 }
 

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use hythe_net::reactor::unblock;
-use hythe_net::{Addr, DatagramSocket, Kind, Socket, Stream, dial};
+use hythe_net::option::Broadcast;
+use hythe_net::reactor::{timeout, unblock};
+use hythe_net::{Addr, DatagramSocket, Kind, Socket, SocketFile, Stream, dial};
 
 use super::failure::{Exit, Failure, cause};
 use super::remote::{Ended as Work, run as run_on_reactor};
-use super::sockets::{Conversation, NO_PATH, standard, with_port};
+use super::sockets::{Conversation, NO_PATH, standard, unresolved, with_port};
 use crate::client::{self, Options, connector, tls_failed};
 use crate::quantity::parse_span;
-use crate::raw::{Audience, Ended, converse, exchange};
+use crate::raw::{Audience, Ended, converse, exchange, keep_alive};
 use crate::tls::Channel;
 
 /// Talk with whatever listens on a port, by standard input and output
@@ -133,6 +134,8 @@ impl Args {
     fn check(&self) -> Result<(), Failure> {
         let text = if self.tls && self.udp {
             "--tls needs a connection, and --udp makes none; leave one of them out"
+        } else if self.udp && self.timeout.is_some() {
+            "--timeout is for connecting, and --udp does not connect; see --idle"
         } else if !self.tls && (self.insecure || self.cacert.is_some()) {
             "--insecure and --cacert say whom --tls is to trust; give --tls as well"
         } else {
@@ -142,11 +145,9 @@ impl Args {
     }
 
     async fn converse(&self, target: &str) -> Result<(), Failure> {
-        let stream = self.dial(target).await?;
-        let mut channel = Channel::plain(stream);
-        if self.tls {
-            self.shake_hands(&mut channel, target).await?;
-        }
+        let limit = self.timeout.map_or(Duration::MAX, Duration::from_secs);
+        let connected = timeout(limit, self.connect(target)).await;
+        let (channel, _file) = connected.map_err(|error| self.unreachable(target, &error))??;
         if io::stdin().is_terminal() && io::stderr().is_terminal() {
             self.conversation.tell(format!("connected to {target}"));
         }
@@ -156,12 +157,23 @@ impl Args {
         self.conversation.ended(ended)
     }
 
-    async fn dial(&self, target: &str) -> Result<Stream, Failure> {
-        let timeout = self.timeout.map(Duration::from_secs);
+    /// A connection, and the file of our own end if it is a Unix socket with a
+    /// name.
+    async fn connect(&self, target: &str) -> Result<(Channel, Option<SocketFile>), Failure> {
+        // For each address and each name server, so that it ends in any case.
+        let limit = self.timeout.map(Duration::from_secs);
         let (target_of_pool, source) = (target.to_owned(), self.source.clone());
-        let dialled = unblock(move || dial(&target_of_pool, timeout, source.as_ref())).await;
-        let stream = dialled.and_then(Stream::new);
-        stream.map_err(|error| self.unreachable(target, &error))
+        let dialled = unblock(move || dial(&target_of_pool, limit, source.as_ref())).await;
+        let stream = dialled
+            .and_then(Stream::new)
+            .map_err(|error| self.unreachable(target, &error))?;
+        keep_alive(stream.socket());
+        let file = self.source.as_ref().map(SocketFile::of);
+        let mut channel = Channel::plain(stream);
+        if self.tls {
+            self.shake_hands(&mut channel, target).await?;
+        }
+        Ok((channel, file))
     }
 
     fn unreachable(&self, target: &str, error: &io::Error) -> Failure {
@@ -173,14 +185,13 @@ impl Args {
                 _ => "no answer".into(),
             },
             io::ErrorKind::ConnectionRefused => "connection refused: nobody listens there".into(),
-            io::ErrorKind::AddrNotAvailable if self.source.is_some() => {
+            io::ErrorKind::AddrNotAvailable if error.raw_os_error().is_none() => {
+                "it has no address of the family of --source".into()
+            }
+            io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse if self.source.is_some() => {
                 format!("{}; see --source", cause(error))
             }
-            // What the resolver says has no number and no kind.
-            _ if error.to_string().contains("lookup") => {
-                format!("no host is called {}", self.host)
-            }
-            _ => cause(error),
+            _ => unresolved(&self.host, error).unwrap_or_else(|| cause(error)),
         };
         Failure::new(Exit::Other, format!("cannot connect to {target}: {why}"))
     }
@@ -209,7 +220,9 @@ impl Args {
 
     async fn exchange(&self, target: &str) -> Result<(), Failure> {
         let failed = |error: &io::Error| self.unreachable(target, error);
-        let found = Addr::resolve(target).map_err(|error| failed(&error))?;
+        let target_of_pool = target.to_owned();
+        let found = unblock(move || Addr::resolve(&target_of_pool)).await;
+        let found = found.map_err(|error| failed(&error))?;
         let fits = |address: &Addr| {
             let source = self.source.as_ref();
             source.is_none_or(|source| source.domain() == address.domain())
@@ -226,16 +239,17 @@ impl Args {
                 (None, Addr::Unix(_)) => socket.bind(&Addr::unnamed())?,
                 (None, _) => {}
             }
-            if let Addr::Inet(_) = peer {
-                // Then the kernel tells that nobody listens, and keeps strangers out.
-                socket.connect(&peer)?;
-            }
+            // To all of a network, which is meant if it is said (`socket(7)`).
+            socket.set(Broadcast(true)).ok();
+            // So the kernel tells that nobody listens, and keeps strangers out.
+            socket.connect(&peer)?;
             DatagramSocket::new(socket)
         };
         let socket = open().map_err(|error| failed(&error))?;
+        let _file = self.source.as_ref().map(SocketFile::of);
         let (input, output) = standard()?;
         let manner = self.conversation.manner();
-        let exchanged = exchange(&socket, Audience::One(peer), &input, &output, &manner).await;
+        let exchanged = exchange(&socket, Audience::Connected, &input, &output, &manner).await;
         self.conversation.ended(exchanged.map(|()| Ended::Both))
     }
 }

@@ -1,7 +1,9 @@
 //! `hythe listen`: waits for connections, and what happens on them.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -13,17 +15,18 @@ use hythe_net::{
     Addr, Connection, Datagram, DatagramServer, DatagramSocket, Failure as NetFailure, Limits,
     Listener, Model, MuxKind, Patience, Server, SocketFile, Stream, create_server,
 };
-use signal_hook::consts::{SIGINT, SIGTERM};
+use rustix::process::{Resource, getrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::failure::{Exit, Failure, cause};
-use super::remote::{Ended as Work, run as run_on_reactor, shown, signals};
+use super::remote::{Ended as Work, run as run_on_reactor, run_gently, shown, signals};
 use super::serve::parse_count;
-use super::sockets::{Conversation, Place, standard, taken};
+use super::sockets::{Conversation, Place, known_as, standard, taken};
 use super::tls::Certificate;
 use crate::quantity::parse_span;
 use crate::raw::{
-    Audience, Chat, Ended, Input, Offer, Output, Program, Room, Service, Talk, answer_datagram,
-    converse, exchange,
+    Audience, Chat, Ended, Error as RawError, GRACE, Input, Manner, Offer, Output, Program, Room,
+    Service, Talk, answer_datagram, converse, exchange, keep_alive,
 };
 use crate::tls::{Acceptor, Channel};
 
@@ -50,8 +53,9 @@ pub(super) struct Args {
     keep: bool,
 
     /// Run this command, by a shell, for each connection, which is its standard
-    /// input and output; it finds in its environment who is there (TCPREMOTEIP,
-    /// TCPREMOTEPORT, TCPLOCALIP, TCPLOCALPORT, PROTO)
+    /// input and output; it finds in its environment who is there (PROTO,
+    /// TCPREMOTEIP, TCPREMOTEPORT, TCPLOCALIP, TCPLOCALPORT, REMOTE_HOST, or
+    /// UNIXLOCALPATH)
     #[arg(
         long,
         env = "HYTHE_EXEC",
@@ -125,6 +129,7 @@ impl ServiceName {
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.check()?;
+    given_descriptors();
     hythe_net::raise_descriptor_limit().ok();
     let address = args.place.address()?;
     let acceptor = args.acceptor()?;
@@ -150,8 +155,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     match &args.exec {
         Some(command) if args.keep => {
-            let program = Program::new(command, idle);
-            args.serve(&address, Model::cores(), Offer::new(program, acceptor))
+            let offer = Offer::new(args.program(command), acceptor);
+            args.serve(&address, Model::cores(), offer)
         }
         _ => args.converse(&address, acceptor.as_ref()),
     }
@@ -225,7 +230,7 @@ impl Args {
             .limits(self.limits())
             .listen(address, offer)
             .map_err(|error| taken(address, &error))?
-            .stop_on(signals(&[SIGINT, SIGTERM]).map_err(failed)?);
+            .stop_on(signals(&STOPPING).map_err(failed)?);
         self.announce(&server.addresses()[0]);
         server.serve().map_err(failed)
     }
@@ -245,7 +250,7 @@ impl Args {
             max_per_address: self.max_connections,
             patience,
             drain: match self.exec {
-                Some(_) => DRAIN,
+                Some(_) => GRACE,
                 None => Duration::ZERO,
             },
             ..Limits::default()
@@ -256,37 +261,99 @@ impl Args {
 
     fn converse(&self, address: &Addr, acceptor: Option<&Acceptor>) -> Result<(), Failure> {
         let socket = create_server(address, false).map_err(|error| taken(address, &error))?;
-        let failed = |error: &io::Error| {
-            let text = format!("cannot accept: {}", cause(error));
-            Failure::new(Exit::Other, text)
-        };
-        let bound = socket.sock_name().map_err(|error| failed(&error))?;
+        let bound = socket.sock_name().map_err(|error| taken(address, &error))?;
         let file = SocketFile::of(&bound);
+        // A program has something to finish; a conversation has not.
+        let running = Cell::new(false);
         let talk = async {
-            let mut listener = Some(Listener::new(socket).map_err(|error| failed(&error))?);
-            let (input, output) = standard()?;
+            let listener = Listener::new(socket).map_err(|error| cannot_accept(&error))?;
+            let standard = standard()?;
             self.announce(&bound);
-            let mut file = Some(file);
-            while let Some(listening) = &listener {
-                let accepted = self.accept(listening).await?;
-                let stream = accepted.map_err(|error| failed(&error))?;
-                if !self.keep {
-                    // Whoever comes now is told so, and not kept waiting.
-                    drop(file.take());
-                    drop(listener.take());
+            if self.keep {
+                return self.converse_with_all(&listener, acceptor, &standard).await;
+            }
+            let (channel, peer) = self.next(&listener, acceptor).await?;
+            // Whoever comes now is told so, and not kept waiting.
+            drop(file);
+            drop(listener);
+            match &self.exec {
+                Some(command) => {
+                    running.set(true);
+                    self.run_program(command, Connection::new(channel, peer))
+                        .await
                 }
-                let ended = self.serve_one(stream, acceptor, &input, &output).await;
-                match ended {
-                    Err(error) if self.keep => self.conversation.tell(format!("hythe: {error}")),
-                    ended => ended?,
+                None => {
+                    let (input, output) = &standard;
+                    let manner = self.conversation.manner();
+                    let ended = converse(&channel, input, output, &manner).await;
+                    self.conversation.ended(ended)
                 }
             }
-            Ok(())
         };
-        match run_on_reactor(talk)? {
+        let grace = || match running.get() {
+            true => GRACE,
+            false => Duration::ZERO,
+        };
+        self.ended(run_gently(talk, grace)?)
+    }
+
+    fn ended(&self, ended: Work<Result<(), Failure>>) -> Result<(), Failure> {
+        match ended {
             Work::Done(result) => result,
             Work::Interrupted if self.keep => Ok(()),
             Work::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
+        }
+    }
+
+    /// One peer after another, until nobody reads what they say.
+    async fn converse_with_all(
+        &self,
+        listener: &Listener,
+        acceptor: Option<&Acceptor>,
+        (input, output): &(Input, Output),
+    ) -> Result<(), Failure> {
+        let manner = Manner {
+            // What is piped in may never end, and others are waiting.
+            ends_with_peer: !input.is_file(),
+            ..self.conversation.manner()
+        };
+        loop {
+            let (channel, _) = self.next(listener, acceptor).await?;
+            match converse(&channel, input, output, &manner).await {
+                Ok(_) => {}
+                Err(error @ RawError::Output(_)) => return self.conversation.ended(Err(error)),
+                Err(error) => self.conversation.tell(format!("hythe: {error}")),
+            }
+        }
+    }
+
+    /// The next peer that is really there.
+    async fn next(
+        &self,
+        listener: &Listener,
+        acceptor: Option<&Acceptor>,
+    ) -> Result<(Channel, Addr), Failure> {
+        loop {
+            let stream = self.accept(listener).await?;
+            let stream = stream.map_err(|error| cannot_accept(&error))?;
+            // One that has gone again meanwhile was nobody.
+            let Ok(peer) = stream.socket().peer_name() else {
+                continue;
+            };
+            let shown = known_as(&peer);
+            self.conversation.tell(format!("connection from {shown}"));
+            keep_alive(stream.socket());
+            let mut channel = Channel::plain(stream);
+            let Some(acceptor) = acceptor else {
+                return Ok((channel, peer));
+            };
+            match channel.accept(acceptor).await {
+                Ok(()) => return Ok((channel, peer)),
+                Err(error) => {
+                    let text = format!("hythe: no TLS with {shown}: {}", cause(&error));
+                    self.conversation.tell(text);
+                }
+            }
         }
     }
 
@@ -301,34 +368,24 @@ impl Args {
         })
     }
 
-    async fn serve_one(
+    async fn run_program(
         &self,
-        stream: Stream,
-        acceptor: Option<&Acceptor>,
-        input: &Input,
-        output: &Output,
+        command: &OsString,
+        connection: Connection<Channel>,
     ) -> Result<(), Failure> {
-        let lost = |error: io::Error| {
-            let text = format!("the connection was lost: {}", cause(&error));
-            Failure::new(Exit::Other, text)
-        };
-        let peer = stream.socket().peer_name().map_err(lost)?;
-        self.conversation.tell(format!("connection from {peer}"));
-        let mut channel = Channel::plain(stream);
-        if let Some(acceptor) = acceptor {
-            channel.accept(acceptor).await.map_err(|error| {
-                let text = format!("no TLS with {peer}: {}", cause(&error));
-                Failure::new(Exit::Other, text)
-            })?;
+        let ended = self.program(command).run(connection).await;
+        let ended = ended.map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+        match ended.success() {
+            true => Ok(()),
+            false => {
+                let text = format!("{} ended with {ended}", command.display());
+                Err(Failure::new(Exit::Other, text))
+            }
         }
-        if let Some(command) = &self.exec {
-            let program = Program::new(command, self.conversation.idle());
-            let connection = Connection::new(channel, peer);
-            return program.talk(connection).await.map_err(lost);
-        }
-        let manner = self.conversation.manner();
-        let ended = converse(&channel, input, output, &manner).await;
-        self.conversation.ended(ended)
+    }
+
+    fn program(&self, command: &OsString) -> Program {
+        Program::new(command, self.conversation.idle()).with_descriptors(given_descriptors())
     }
 
     // --- Datagrams ---
@@ -350,11 +407,7 @@ impl Args {
             let exchanged = exchange(&socket, audience, &input, &output, &manner).await;
             self.conversation.ended(exchanged.map(|()| Ended::Both))
         };
-        match run_on_reactor(talk)? {
-            Work::Done(result) => result,
-            Work::Interrupted if self.keep => Ok(()),
-            Work::Interrupted => Err(Failure::new(Exit::Interrupted, "interrupted")),
-        }
+        self.ended(run_on_reactor(talk)?)
     }
 
     fn answer(&self, address: &Addr, service: Service) -> Result<(), Failure> {
@@ -362,8 +415,12 @@ impl Args {
         let answer = async move |datagram: Datagram| answer_datagram(service, datagram).await;
         let server = DatagramServer::bind(address, answer)
             .map_err(|error| taken(address, &error))?
-            .failed(datagram_failed);
-        let mut stop = signals(&[SIGINT, SIGTERM]).map_err(failed)?;
+            .failed(datagram_failed)
+            .limits(Limits {
+                drain: Duration::ZERO,
+                ..Limits::default()
+            });
+        let mut stop = signals(&STOPPING).map_err(failed)?;
         stop.set_nonblocking(false).map_err(failed)?;
         let shutdown = server.shutdown();
         let waiting = thread::Builder::new().name("signals".into());
@@ -378,9 +435,19 @@ impl Args {
     }
 }
 
-/// How long programs may go on after Ctrl-C: they are asked to end, and may have
-/// something to finish.
-const DRAIN: Duration = Duration::from_secs(3);
+/// The signals that stop a listener.
+const STOPPING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// How many descriptors we were given, before we took more: asked for the first
+/// time before that.
+fn given_descriptors() -> Option<u64> {
+    static GIVEN: OnceLock<Option<u64>> = OnceLock::new();
+    *GIVEN.get_or_init(|| getrlimit(Resource::Nofile).current)
+}
+
+fn cannot_accept(error: &io::Error) -> Failure {
+    Failure::new(Exit::Other, format!("cannot accept: {}", cause(error)))
+}
 
 /// That an answer does not arrive is in the nature of datagrams.
 fn datagram_failed(_: Option<&Addr>, failure: &NetFailure) {

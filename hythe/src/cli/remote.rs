@@ -1,6 +1,7 @@
 //! What `get`, `put`, `ls` and the others have in common: how a server is
 //! reached, as whom, and how failures are told.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
@@ -12,8 +13,9 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use futures_lite::future::or;
 use hythe_net::mux::Epoll;
+use hythe_net::reactor::sleep;
 use hythe_net::{Reactor, Stream};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
 use super::failure::{Exit, Failure};
@@ -160,20 +162,40 @@ pub(super) enum Ended<T> {
 
 /// Runs the work on a reactor of this thread, until it is done or interrupted.
 pub(super) fn run<T>(work: impl Future<Output = T>) -> Result<Ended<T>, Failure> {
+    run_gently(work, || Duration::ZERO)
+}
+
+/// As [`run`], for what may have something to finish: told that we stop, it has
+/// as long as `grace` says then.
+pub(super) fn run_gently<T>(
+    work: impl Future<Output = T>,
+    grace: impl Fn() -> Duration,
+) -> Result<Ended<T>, Failure> {
     let failed = |error: io::Error| {
         Failure::new(Exit::Other, format!("cannot wait for the network: {error}"))
     };
     let reactor = Reactor::new(Epoll::edge().map_err(failed)?).map_err(failed)?;
-    let signals = signals(&[SIGINT, SIGTERM]).map_err(failed)?;
-    reactor
-        .block_on(or(async { Ended::Done(work.await) }, async {
-            if wait(signals).await.is_err() {
-                // Without signals there is only the kernel's way to end us.
-                std::future::pending::<()>().await;
-            }
-            Ended::Interrupted
-        }))
-        .map_err(failed)
+    let signals = signals(&[SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
+    let remote = reactor.remote();
+    let interrupted = Cell::new(false);
+    let done = async {
+        let result = work.await;
+        match interrupted.get() {
+            true => Ended::Interrupted,
+            false => Ended::Done(result),
+        }
+    };
+    let stopped = async {
+        if wait(signals).await.is_err() {
+            // Without signals there is only the kernel's way to end us.
+            std::future::pending::<()>().await;
+        }
+        interrupted.set(true);
+        remote.stop();
+        sleep(grace()).await;
+        Ended::Interrupted
+    };
+    reactor.block_on(or(done, stopped)).map_err(failed)
 }
 
 /// Runs the work; being interrupted is a failure.

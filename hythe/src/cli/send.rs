@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::progress::{Progress, Show};
 use super::remote::{exit, run as run_on_reactor};
 use super::secret::SecretArgs;
-use super::sockets::{Target, counted};
+use super::sockets::{Target, counted, unresolved};
 use crate::client::{Error, Rate, Reason};
 use crate::quantity::{parse_size, parse_span};
 use crate::raw::files::{Counts, Item, Plan, Secret, Sender, plan};
@@ -137,12 +137,9 @@ impl Args {
         );
         let dialled = unblock(move || dial(&text, Some(timeout), None)).await;
         let stream = dialled.and_then(Stream::new);
-        stream.map_err(|error: io::Error| match target.is_unknown(&error) {
-            true => Error::new(
-                Reason::Unreachable,
-                format!("no host is called {}", target.host()),
-            ),
-            false => Error::unreachable(&error),
+        stream.map_err(|error: io::Error| match unresolved(target.host(), &error) {
+            Some(why) => Error::new(Reason::Unreachable, why),
+            None => Error::unreachable(&error),
         })
     }
 }

@@ -2,6 +2,8 @@
 //! where one listens.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -21,10 +23,12 @@ pub(super) struct Conversation {
           help_heading = "Conversation")]
     pub(super) idle: Option<u64>,
 
-    /// Tell the peer when standard input ends, and go on listening: the default
+    /// Tell the peer when standard input ends, and go on listening: the default,
+    /// and stronger than --no-half-close
     #[arg(long, env = "HYTHE_HALF_CLOSE", value_parser = BoolishValueParser::new(),
-          overrides_with = "no_half_close", help_heading = "Conversation")]
-    half_close: bool,
+          value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", help_heading = "Conversation")]
+    half_close: Option<bool>,
 
     /// Do not tell it: some peers take that for the end of everything
     #[arg(long, env = "HYTHE_NO_HALF_CLOSE", value_parser = BoolishValueParser::new(),
@@ -54,7 +58,7 @@ impl Conversation {
 
     pub(super) fn manner(&self) -> Manner {
         Manner {
-            half_close: !self.no_half_close,
+            half_close: self.half_close.unwrap_or(!self.no_half_close),
             crlf: self.crlf,
             hex: self.hex,
             idle: self.idle(),
@@ -154,8 +158,9 @@ impl Place {
             Some(host) => with_port(host, port),
         };
         let found = Addr::resolve(&text).map_err(|error| {
-            let text = format!("cannot listen on {text}: {}", cause(&error));
-            Failure::new(Exit::Other, text)
+            let why = unresolved(host.unwrap_or_default(), &error);
+            let why = why.unwrap_or_else(|| cause(&error));
+            Failure::new(Exit::Other, format!("cannot listen on {text}: {why}"))
         })?;
         found.into_iter().next().ok_or_else(|| {
             Failure::new(
@@ -207,11 +212,28 @@ impl Target {
             .rsplit_once(':')
             .map_or(&self.text, |(host, _)| host)
     }
+}
 
-    /// Whether the resolver knows no such host: it says so without a number or a
-    /// kind.
-    pub(super) fn is_unknown(&self, error: &io::Error) -> bool {
-        error.raw_os_error().is_none() && error.to_string().contains("lookup")
+/// What the resolver says of a host, if it is the resolver who speaks: it has
+/// neither numbers nor kinds, only words.
+pub(super) fn unresolved(host: &str, error: &io::Error) -> Option<String> {
+    let text = error.to_string();
+    if error.raw_os_error().is_some() || !text.contains("lookup") {
+        None
+    } else if text.contains("Temporary") {
+        Some(format!(
+            "no name server answers that could say where {host} is"
+        ))
+    } else {
+        Some(format!("no host is called {host}"))
+    }
+}
+
+/// An address as people know it: of an IPv4 client, whatever it came through.
+pub(super) fn known_as(address: &Addr) -> String {
+    match (address.ip(), address.port()) {
+        (Some(ip), Some(port)) => SocketAddr::new(ip, port).to_string(),
+        _ => address.to_string(),
     }
 }
 
@@ -232,16 +254,27 @@ fn has_ipv6() -> bool {
 
 /// What to say when nobody can listen there.
 pub(super) fn taken(address: &Addr, error: &io::Error) -> Failure {
-    let way_out = match error.kind() {
+    let way_out = match (error.kind(), address.path()) {
+        (io::ErrorKind::AddrInUse, Some(path)) => match std::fs::symlink_metadata(path) {
+            Ok(meta) if meta.file_type().is_socket() => "; another program listens there",
+            _ => "; there is a file of that name, which is no socket",
+        },
+        (_, Some(_)) => "",
+        (kind, None) => way_out(kind, address),
+    };
+    let text = format!("cannot listen on {address}: {}{way_out}", cause(error));
+    Failure::new(Exit::Other, text)
+}
+
+fn way_out(kind: io::ErrorKind, address: &Addr) -> &'static str {
+    match kind {
         io::ErrorKind::AddrInUse => "; another program has it: take another one, or port 0",
         io::ErrorKind::PermissionDenied if address.port().is_some_and(|port| port < 1024) => {
             "; ports below 1024 are for root"
         }
         io::ErrorKind::AddrNotAvailable => "; see `ip address` for those it has",
         _ => "",
-    };
-    let text = format!("cannot listen on {address}: {}{way_out}", cause(error));
-    Failure::new(Exit::Other, text)
+    }
 }
 
 #[cfg(test)]

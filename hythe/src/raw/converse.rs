@@ -3,17 +3,19 @@
 //! Each direction ends by itself, and the other goes on until its own end
 //! (half-close): whoever has sent a question to its end still gets the answer.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_lite::future::{or, try_zip};
-use hythe_net::reactor::unblock;
+use hythe_net::reactor::{sleep, unblock};
 use hythe_net::{How, More, Sink};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::lines::{CrLf, Dump};
-use super::stillness::{ENDLESS, stillness};
+use super::stillness::{ENDLESS, moved, stillness};
 use super::{Error, Input, Output};
 use crate::tls::Channel;
 
@@ -62,24 +64,30 @@ pub async fn converse(
     channel.set_patience(ENDLESS);
     let unsent = Mutex::new(None);
     let received = Arc::new(AtomicU64::new(0));
+    let heard_all = Cell::new(false);
     let incoming = async {
         let heard = receive(channel, output, manner, &received).await;
         heard.map_err(Stop::Broken)?;
-        match manner.ends_with_peer {
-            true => Err(Stop::ByPeer),
-            false => Ok(()),
+        if manner.ends_with_peer {
+            return Err(Stop::ByPeer);
         }
+        heard_all.set(true);
+        Ok(())
     };
     let outgoing = async {
-        match send(channel, input, output, manner).await {
+        let sent = or(
+            send(channel, input, output, manner),
+            gone(channel, &heard_all),
+        );
+        match sent.await {
             // What it says is still of interest.
             Err(Error::Unsent(error)) => *lock(&unsent) = Some(error),
             result => result.map_err(Stop::Broken)?,
         }
         Ok(())
     };
-    let moved = || channel.sent() + received.load(Ordering::Relaxed);
     let still = async {
+        let moved = || moved(channel, received.load(Ordering::Relaxed));
         let idle = stillness(manner.idle, moved).await;
         Err(Stop::Broken(Error::Idle(idle)))
     };
@@ -135,14 +143,34 @@ async fn send(
 }
 
 /// Sends what is left of a regular file without reading it, as far as it goes
-/// now; it may be growing.
+/// now; it may be growing, or be shorter than it says, as those of the kernel.
 async fn send_file(channel: &Channel, input: &Input) -> io::Result<()> {
     if let Some((file, range)) = input.rest_of_file() {
-        let end = range.end;
-        channel.send_file(&file, range).await?;
-        input.go_on_at(end)?;
+        let (begin, sent) = (range.start, Cell::new(0));
+        let count = |bytes| sent.set(sent.get() + bytes);
+        match channel.send_file_counted(&file, range, &count).await {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            result => result?,
+        }
+        input.go_on_at(begin + sent.get())?;
     }
     Ok(())
+}
+
+/// How often one looks whether a peer that says nothing more is still there.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Ends when a peer that has said all is gone altogether, as far as the kernel
+/// knows: nothing can be sent to it any more.
+async fn gone(channel: &Channel, heard_all: &Cell<bool>) -> Result<(), Error> {
+    loop {
+        sleep(LOOK).await;
+        let asked = &mut [PollFd::new(channel.socket(), PollFlags::empty())];
+        let now = Timespec::default();
+        if heard_all.get() && matches!(poll(asked, Some(&now)), Ok(1..)) {
+            return Err(Error::Unsent(io::ErrorKind::ConnectionReset.into()));
+        }
+    }
 }
 
 /// Tells the peer that there is no more, and goes on listening. TLS has an end

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io;
 use std::task::Poll;
 
 use futures_lite::future::{or, try_zip};
@@ -20,8 +21,8 @@ const PIECE: usize = 16 * 1024;
 /// With whom datagrams are exchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// With this one only.
-    One(Addr),
+    /// With the one that the socket is connected to.
+    Connected,
     /// With whoever is the first to send something.
     First,
     /// With all: what is sent goes to whoever has spoken last.
@@ -42,10 +43,8 @@ pub async fn exchange(
 ) -> Result<(), Error> {
     let exchange = Exchange {
         socket,
-        peer: RefCell::new(match &audience {
-            Audience::One(peer) => Some(peer.clone()),
-            Audience::First | Audience::Last => None,
-        }),
+        first: RefCell::default(),
+        peer: RefCell::default(),
         audience,
         output,
         manner,
@@ -66,7 +65,9 @@ pub async fn exchange(
 struct Exchange<'a> {
     socket: &'a DatagramSocket,
     audience: Audience,
-    /// To whom standard input goes.
+    /// Who was the first to send something.
+    first: RefCell<Option<Addr>>,
+    /// To whom standard input goes, if there is a choice.
     peer: RefCell<Option<Addr>>,
     output: &'a Output,
     manner: &'a Manner,
@@ -80,12 +81,24 @@ impl Exchange<'_> {
         let mut buffer = vec![0; LONGEST_DATAGRAM];
         loop {
             let received = self.socket.recv_from(&mut buffer).await;
-            let (count, from) = received.map_err(Error::Peer)?;
+            let (count, from) = match received {
+                // An answer to what was sent to one who is gone.
+                Err(error)
+                    if self.audience == Audience::Last
+                        && error.kind() == io::ErrorKind::ConnectionRefused =>
+                {
+                    continue;
+                }
+                received => received.map_err(refused)?,
+            };
             if !self.is_heard(&from) {
                 continue;
             }
             self.moved.set(self.moved.get() + 1);
-            *self.peer.borrow_mut() = Some(from);
+            // Who has no name can't be answered.
+            if from != Addr::unnamed() {
+                *self.peer.borrow_mut() = Some(from);
+            }
             let text = match &mut dump {
                 Some(dump) => dump.show(&buffer[..count]),
                 None => buffer[..count].to_vec(),
@@ -96,9 +109,13 @@ impl Exchange<'_> {
 
     /// Whether this one takes part.
     fn is_heard(&self, from: &Addr) -> bool {
-        match (&self.audience, &*self.peer.borrow()) {
-            (Audience::Last, _) | (Audience::First, None) => true,
-            (Audience::First | Audience::One(_), peer) => peer.as_ref() == Some(from),
+        match self.audience {
+            // Of a connected socket, the kernel knows.
+            Audience::Last | Audience::Connected => true,
+            Audience::First => {
+                let mut first = self.first.borrow_mut();
+                first.get_or_insert_with(|| from.clone()) == from
+            }
         }
     }
 
@@ -119,22 +136,38 @@ impl Exchange<'_> {
                 if let Some(dump) = &mut dump {
                     self.print(dump.show(datagram)).await?;
                 }
-                let peer = self.peer.borrow().clone();
-                if let Some(peer) = peer {
-                    let sent = self.socket.send_to(datagram, &peer).await;
-                    sent.map_err(Error::Unsent)?;
-                    self.moved.set(self.moved.get() + 1);
-                }
+                self.send_one(datagram).await?;
+                self.moved.set(self.moved.get() + 1);
             }
+        }
+    }
+
+    async fn send_one(&self, datagram: &[u8]) -> Result<(), Error> {
+        let peer = self.peer.borrow().clone();
+        match (&self.audience, peer) {
+            (Audience::Connected, _) => self.socket.send(datagram).await.map_err(refused),
+            (Audience::Last, Some(peer)) => {
+                if self.socket.send_to(datagram, &peer).await.is_err() {
+                    // It is gone, and others may come.
+                    self.peer.borrow_mut().take_if(|it| *it == peer);
+                }
+                Ok(())
+            }
+            (_, Some(peer)) => {
+                let sent = self.socket.send_to(datagram, &peer).await;
+                sent.map_err(refused)
+            }
+            (_, None) => Ok(()),
         }
     }
 
     /// Waits for somebody to send to. What comes in wakes this task, too, since
     /// both directions are one.
     async fn somebody(&self) {
-        poll_fn(|_| match *self.peer.borrow() {
-            Some(_) => Poll::Ready(()),
-            None => Poll::Pending,
+        let known = || self.audience == Audience::Connected || self.peer.borrow().is_some();
+        poll_fn(|_| match known() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
         })
         .await;
     }
@@ -144,5 +177,14 @@ impl Exchange<'_> {
         unblock(move || output.write(&text))
             .await
             .map_err(Error::Output)
+    }
+}
+
+/// What an error of sending or receiving says.
+fn refused(error: io::Error) -> Error {
+    match error.kind() {
+        // The kernel was told so (`udp(7)`).
+        io::ErrorKind::ConnectionRefused => Error::Nobody,
+        _ => Error::Peer(error),
     }
 }

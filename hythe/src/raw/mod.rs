@@ -27,11 +27,14 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use hythe_net::Socket;
+use hythe_net::option::{KeepAlive, KeepCount, KeepIdle, KeepInterval};
+
 pub use chat::{Chat, LONGEST_LINE, MOST_WAITING, Room};
 pub use converse::{Ended, Manner, converse};
 pub use datagrams::{Audience, exchange};
 pub use offer::{Offer, Talk};
-pub use program::Program;
+pub use program::{GRACE, Program, ProgramError};
 pub use service::{Service, answer_datagram};
 pub use standard::{Input, Output};
 
@@ -44,6 +47,8 @@ pub enum Error {
     Unsent(io::Error),
     /// Nothing moved for so long.
     Idle(Duration),
+    /// Nobody listens for datagrams there.
+    Nobody,
     /// Standard input can't be read.
     Input(io::Error),
     /// Standard output can't be written.
@@ -51,6 +56,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// How a peer was lost.
+    fn describe_lost(error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => f.write_str(
+                "the connection was cut without an end of TLS; something may be missing",
+            ),
+            _ => write!(f, "the connection was lost: {}", plain(error)),
+        }
+    }
+
     /// Whether whoever reads standard output has seen enough.
     pub fn is_enough(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
@@ -60,10 +75,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Peer(error) if error.kind() == io::ErrorKind::UnexpectedEof => f.write_str(
-                "the connection was cut without an end of TLS; something may be missing",
-            ),
-            Self::Peer(error) => write!(f, "the connection was lost: {}", plain(error)),
+            Self::Peer(error) => Self::describe_lost(error, f),
             Self::Unsent(error) => write!(
                 f,
                 "the peer takes no more, and some of standard input was not sent: {}",
@@ -72,6 +84,7 @@ impl fmt::Display for Error {
             Self::Idle(idle) => {
                 write!(f, "nothing has moved for {} s; see --idle", idle.as_secs())
             }
+            Self::Nobody => f.write_str("nobody listens there for datagrams"),
             Self::Input(error) => write!(f, "cannot read standard input: {}", plain(error)),
             Self::Output(error) => write!(f, "cannot write standard output: {}", plain(error)),
         }
@@ -79,6 +92,17 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// Has the kernel find out when a peer is gone without a word, as when it loses
+/// its power: a connection may be silent for long, and is not meant to be kept
+/// for ever.
+pub fn keep_alive(socket: &Socket) {
+    // Of these, Unix sockets know nothing, and need nothing.
+    socket.set(KeepAlive(true)).ok();
+    socket.set(KeepIdle(Duration::from_secs(60))).ok();
+    socket.set(KeepInterval(Duration::from_secs(15))).ok();
+    socket.set(KeepCount(4)).ok();
+}
 
 /// Without the number that only programmers know.
 fn plain(error: &io::Error) -> String {

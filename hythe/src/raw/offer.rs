@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 
 use hythe_net::{Addr, Connection, Failure, Handler};
 
+use super::keep_alive;
 use crate::tls::{Acceptor, Channel};
 
 /// What happens on each connection.
@@ -29,6 +30,7 @@ impl<T: Talk> Offer<T> {
 
 impl<T: Talk> Handler for Offer<T> {
     async fn handle(&self, connection: Connection) -> io::Result<()> {
+        keep_alive(connection.stream.socket());
         let mut connection = connection.map(Channel::plain);
         if let Some(acceptor) = &self.acceptor {
             connection.stream.accept(acceptor).await?;

@@ -1,21 +1,23 @@
 //! [`Program`]: a process for each connection, with the connection as its
 //! standard input and output, as `inetd(8)` and `tcpserver(1)` do.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_lite::future::{or, pending};
-use hythe_net::reactor::unblock;
-use hythe_net::{Addr, Connection, How, Input, More, Socket, Stream, Watch};
+use hythe_net::option::Linger;
+use hythe_net::reactor::{timeout, unblock};
+use hythe_net::{Addr, Connection, Domain, How, Input, Kind, More, Socket, Stream, Watch};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::Talk;
 use super::converse::end;
-use super::stillness::{ENDLESS, stillness};
+use super::stillness::{ENDLESS, moved, stillness};
 use crate::tls::Channel;
 
 /// How much goes between a program and a peer at a time, where we are in
@@ -32,6 +34,7 @@ const PIECE: usize = 64 * 1024;
 pub struct Program {
     command: OsString,
     idle: Option<Duration>,
+    descriptors: Option<u64>,
 }
 
 impl Program {
@@ -40,15 +43,40 @@ impl Program {
         Self {
             command: command.into(),
             idle,
+            descriptors: None,
         }
+    }
+
+    /// Gives programs this limit of descriptors, whatever ours is.
+    #[must_use]
+    pub fn with_descriptors(self, limit: Option<u64>) -> Self {
+        Self {
+            descriptors: limit,
+            ..self
+        }
+    }
+
+    /// What the shell runs: with as many descriptors as we were given, and not as
+    /// many as we have taken.
+    fn script(&self) -> OsString {
+        let mut script = OsString::new();
+        if let Some(limit) = self.descriptors {
+            script.push(format!("ulimit -Sn {limit}\n"));
+        }
+        script.push(&self.command);
+        script
     }
 
     fn command(&self, connection: &Connection<Channel>) -> io::Result<Command> {
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(&self.command);
+        command.arg("-c").arg(self.script());
         let local = connection.stream.socket().sock_name()?;
-        for name in VARIABLES {
-            command.env_remove(name);
+        for (name, _) in std::env::vars_os() {
+            // Nor what we were told, which may be a password.
+            let is_ours = name.as_encoded_bytes().starts_with(b"HYTHE_");
+            if is_ours || VARIABLES.iter().any(|known| name == *known) {
+                command.env_remove(name);
+            }
         }
         match (&local, &connection.peer) {
             (Addr::Inet(_), peer) => {
@@ -88,41 +116,112 @@ const VARIABLES: [&str; 7] = [
     "UNIXLOCALPATH",
 ];
 
-impl Talk for Program {
-    async fn talk(&self, connection: Connection<Channel>) -> io::Result<()> {
-        let command = self.command(&connection)?;
-        if connection.stream.is_encrypted() || self.idle.is_some() {
-            let (ours, theirs) = Socket::pair(hythe_net::Domain::UNIX, hythe_net::Kind::STREAM)?;
-            let running = Running::start(command, theirs).await?;
-            let ours = Stream::new(ours)?;
-            ours.set_patience(ENDLESS);
-            connection.stream.set_patience(ENDLESS);
-            let moved = || connection.stream.sent() + ours.sent();
-            let still = async {
-                stillness(self.idle, moved).await;
-                Err(io::ErrorKind::TimedOut.into())
-            };
-            // Whoever of the two breaks off, the other one sees the end.
-            let carried = or(carry(&connection.stream, &ours), still).await;
-            connection.stream.finish().await.ok();
-            drop(ours);
-            if carried.is_err() {
-                // Nobody hears it any more.
-                signal(&running.child, Signal::TERM);
-            }
-            running.end().await?;
-            return carried;
+/// Why a program did not talk with its peer to the end.
+#[derive(Debug)]
+pub enum ProgramError {
+    /// It can't be started, or waited for.
+    Program(io::Error),
+    /// Its peer was lost.
+    Peer(io::Error),
+    /// Nothing moved for so long.
+    Idle(Duration),
+}
+
+impl fmt::Display for ProgramError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Program(error) => write!(f, "cannot run the program: {error}"),
+            Self::Peer(error) => super::Error::describe_lost(error, f),
+            Self::Idle(idle) => super::Error::Idle(*idle).fmt(f),
         }
-        let socket = connection.stream.socket().try_clone()?;
-        // From here on it is the program's alone; the place is kept.
-        let connection = connection.map(drop);
-        socket.set_blocking(true)?;
-        let running = Running::start(command, socket).await?;
-        let ended = running.end().await;
-        drop(connection);
-        ended
     }
 }
+
+impl std::error::Error for ProgramError {}
+
+impl Program {
+    /// Runs it for one connection: how it ended.
+    ///
+    /// # Errors
+    /// Whichever of the two broke off.
+    pub async fn run(&self, connection: Connection<Channel>) -> Result<ExitStatus, ProgramError> {
+        let command = self.command(&connection).map_err(ProgramError::Program)?;
+        if connection.stream.is_encrypted() || self.idle.is_some() {
+            return self.run_between(command, connection).await;
+        }
+        let start = || {
+            let socket = connection.stream.socket().try_clone()?;
+            socket.set_blocking(true)?;
+            io::Result::Ok(socket)
+        };
+        let socket = start().map_err(ProgramError::Program)?;
+        // From here on it is the program's alone; the place is kept.
+        let connection = connection.map(drop);
+        let running = Running::start(command, socket).await;
+        let ended = running.map_err(ProgramError::Program)?.end(None).await;
+        drop(connection);
+        ended.map_err(ProgramError::Program)
+    }
+
+    /// With us between program and peer: to encrypt, or to see when nothing moves.
+    async fn run_between(
+        &self,
+        command: Command,
+        connection: Connection<Channel>,
+    ) -> Result<ExitStatus, ProgramError> {
+        let pair = Socket::pair(Domain::UNIX, Kind::STREAM);
+        let (ours, theirs) = pair.map_err(ProgramError::Program)?;
+        let running = Running::start(command, theirs).await;
+        let running = running.map_err(ProgramError::Program)?;
+        let ours = Stream::new(ours).map_err(ProgramError::Program)?;
+        ours.set_patience(ENDLESS);
+        let channel = &connection.stream;
+        channel.set_patience(ENDLESS);
+        let carried = async {
+            let carried = carry(channel, &ours).await;
+            carried.map_err(ProgramError::Peer)
+        };
+        let still = async {
+            let idle = stillness(self.idle, || moved(channel, ours.sent())).await;
+            Err(ProgramError::Idle(idle))
+        };
+        match or(or(carried, still), running.told_to_stop()).await {
+            Ok(()) => {
+                channel.finish().await.ok();
+                drop(ours);
+                drop(connection);
+                let ended = running.end(self.idle).await;
+                ended.map_err(ProgramError::Program)
+            }
+            Err(error) => {
+                // Its peer must not take what it has for all there is.
+                channel.socket().set(Linger(Some(Duration::ZERO))).ok();
+                drop(ours);
+                drop(connection);
+                signal(&running.child.0, Signal::TERM);
+                running.end(Some(GRACE)).await.ok();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Talk for Program {
+    async fn talk(&self, connection: Connection<Channel>) -> io::Result<()> {
+        match self.run(connection).await {
+            Ok(_) => Ok(()),
+            Err(ProgramError::Program(error)) => Err(io::Error::other(format!(
+                "cannot run {}: {error}",
+                self.command.display()
+            ))),
+            Err(ProgramError::Peer(error)) => Err(error),
+            Err(ProgramError::Idle(_)) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+/// How long a program may take to end once it was asked to.
+pub const GRACE: Duration = Duration::from_secs(3);
 
 /// Carries bytes both ways between a program and its peer.
 async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
@@ -161,59 +260,64 @@ async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
 
 /// A process that is waited for, whatever happens: none is left as a zombie.
 struct Running {
-    child: Child,
     watch: Watch,
+    child: Kept,
+}
+
+/// One that nobody waits for any more is ended.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Ok(None) = self.0.try_wait() {
+            signal(&self.0, Signal::KILL);
+            self.0.wait().ok();
+        }
+    }
 }
 
 impl Running {
     async fn start(mut command: Command, socket: Socket) -> io::Result<Self> {
-        let name = command.get_args().last().map(OsStr::to_owned);
         let started = unblock(move || {
             let input = OwnedFd::from(socket);
             command.stdout(Stdio::from(input.try_clone()?));
             command.stdin(Stdio::from(input));
-            command.spawn()
+            let child = Kept(command.spawn()?);
+            let pidfd = pidfd_open(Pid::from_child(&child.0), PidfdFlags::empty())?;
+            io::Result::Ok((child, pidfd))
         });
-        let child = started.await.map_err(|error| {
-            let name = name.unwrap_or_default();
-            io::Error::other(format!("cannot run {}: {error}", name.display()))
-        })?;
-        let pid = Pid::from_child(&child);
-        let watch = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(io::Error::from)
-            .and_then(Watch::new);
-        match watch {
-            Ok(watch) => Ok(Self { child, watch }),
-            Err(error) => {
-                reap(child);
-                Err(error)
+        let (child, pidfd) = started.await?;
+        Ok(Self {
+            watch: Watch::new(pidfd)?,
+            child,
+        })
+    }
+
+    /// When we are asked to stop, it is, too; that is not the end of it yet.
+    async fn told_to_stop<T>(&self) -> T {
+        if let Ok(Input::Stopping) = self.watch.input().await {
+            signal(&self.child.0, Signal::TERM);
+        }
+        pending().await
+    }
+
+    /// Waits for its end. After `limit`, if there is one, it is asked to end, and
+    /// made to a little later.
+    async fn end(mut self, limit: Option<Duration>) -> io::Result<ExitStatus> {
+        let ended = or(self.watch.readable(), self.told_to_stop());
+        let Some(limit) = limit else {
+            ended.await?;
+            return self.child.0.wait();
+        };
+        if timeout(limit, ended).await.is_err() {
+            signal(&self.child.0, Signal::TERM);
+            if timeout(GRACE, self.watch.readable()).await.is_err() {
+                signal(&self.child.0, Signal::KILL);
             }
         }
+        self.watch.readable().await?;
+        self.child.0.wait()
     }
-
-    /// Waits for it; when we are asked to stop, asks it to.
-    async fn end(mut self) -> io::Result<()> {
-        if self.watch.input().await? == Input::Stopping {
-            signal(&self.child, Signal::TERM);
-            self.watch.readable().await?;
-        }
-        self.child.wait().map(drop)
-    }
-}
-
-/// One that is not waited for any more is ended.
-impl Drop for Running {
-    fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            signal(&self.child, Signal::KILL);
-            self.child.wait().ok();
-        }
-    }
-}
-
-fn reap(mut child: Child) {
-    signal(&child, Signal::KILL);
-    child.wait().ok();
 }
 
 /// Tells it and all whom it has started.

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hythe_net::Watch;
 use hythe_net::reactor::unblock;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{SeekFrom, seek};
 
 /// How much is read at a time: what a pipe holds (`pipe(7)`).
@@ -102,6 +103,11 @@ impl Input {
         Ok(buffer)
     }
 
+    /// Whether it is a file, which can be read at any time.
+    pub fn is_file(&self) -> bool {
+        self.file.metadata().is_ok_and(|meta| meta.is_file())
+    }
+
     /// What is left of it, if it is a regular file, which can be sent without
     /// reading it.
     pub(super) fn rest_of_file(&self) -> Option<(Arc<File>, Range<u64>)> {
@@ -120,9 +126,10 @@ impl Input {
     }
 }
 
-/// Where bytes are written.
+/// Where bytes are written. Clones are the same, and what one writes is not
+/// mixed with what another does.
 #[derive(Clone, Debug)]
-pub struct Output(Arc<File>);
+pub struct Output(Arc<Mutex<File>>);
 
 impl Output {
     /// Standard output.
@@ -131,7 +138,7 @@ impl Output {
     /// No descriptor is left.
     pub fn standard() -> io::Result<Self> {
         let fd = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(Self(Arc::new(File::from(fd))))
+        Ok(Self(Arc::new(Mutex::new(File::from(fd)))))
     }
 
     /// Writes all of it, and waits as long as that takes: on the thread pool, or
@@ -139,7 +146,20 @@ impl Output {
     ///
     /// # Errors
     /// `BrokenPipe` if nobody reads it any more; the system's.
-    pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.0).write_all(bytes)
+    pub fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while !bytes.is_empty() {
+            match file.write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody else has it, too, and has made it non-blocking.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(&*file, PollFlags::OUT)], None)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use hythe_net::Patience;
 use hythe_net::reactor::sleep;
 
+use crate::tls::Channel;
+
 /// How often one looks within the time: it ends so much too late, at most.
 const LOOKS: u32 = 8;
 
@@ -22,6 +24,14 @@ pub(super) async fn stillness(idle: Option<Duration>, moved: impl Fn() -> u64) -
         before = now;
     }
     idle
+}
+
+/// What has moved on a connection so far, as far as the kernel tells: what was
+/// received, and what the peer has taken of what was sent. Only that it changes
+/// says something.
+pub(super) fn moved(channel: &Channel, received: u64) -> u64 {
+    let away = channel.socket().unacknowledged().unwrap_or_default() as u64;
+    channel.sent().wrapping_sub(away).wrapping_add(received)
 }
 
 /// Patience of a stream whose time is looked after here.

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_lite::FutureExt as _;
 
@@ -26,14 +27,18 @@ pub struct Datagram {
 }
 
 impl Datagram {
-    /// Sends a datagram back.
+    /// Sends a datagram back. One that its receiver takes no notice of for a
+    /// second is dropped.
     ///
     /// # Errors
-    /// As [`DatagramSocket::send_to`].
+    /// As [`DatagramSocket::send_to`]; `TimedOut`.
     pub async fn reply(&self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.send_to(bytes, &self.peer).await
+        reactor::timeout(UNHEARD, self.socket.send_to(bytes, &self.peer)).await?
     }
 }
+
+/// How long a Unix socket's full queue is waited for.
+const UNHEARD: Duration = Duration::from_secs(1);
 
 /// Serves datagrams, over UDP or a Unix socket, in one event loop. Of its
 /// [`Limits`], `max` is how many handlers run at a time, while further

@@ -47,6 +47,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -242,19 +243,27 @@ struct Bound {
 /// A Unix socket's file, removed when this is dropped: before the socket is
 /// closed, since from then on the path may be another server's.
 #[derive(Debug)]
-pub struct SocketFile(Option<PathBuf>);
+pub struct SocketFile(Option<(PathBuf, u64, u64)>);
 
 impl SocketFile {
-    /// The one at `address`, if there is one.
+    /// The one at `address`, if there is one, which was just bound.
     pub fn of(address: &Addr) -> Self {
-        Self(address.path().map(Path::to_owned))
+        let known = |path: &Path| {
+            let meta = std::fs::symlink_metadata(path).ok()?;
+            Some((path.to_owned(), meta.dev(), meta.ino()))
+        };
+        Self(address.path().and_then(known))
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // It may have been removed by hand.
+        let Some((path, device, inode)) = &self.0 else {
+            return;
+        };
+        // It may have been removed by hand, and another server be there now.
+        let ours = |meta: std::fs::Metadata| (meta.dev(), meta.ino()) == (*device, *inode);
+        if std::fs::symlink_metadata(path).is_ok_and(ours) {
             std::fs::remove_file(path).ok();
         }
     }
