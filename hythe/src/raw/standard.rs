@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::ops::Range;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hythe_net::Watch;
 use hythe_net::reactor::unblock;
@@ -120,9 +120,10 @@ impl Input {
     }
 }
 
-/// Where bytes are written.
+/// Where bytes are written. Whoever writes has it alone until all is written:
+/// both directions are shown on it, and no line may get into another.
 #[derive(Clone, Debug)]
-pub struct Output(Arc<File>);
+pub struct Output(Arc<Mutex<File>>);
 
 impl Output {
     /// Standard output.
@@ -131,7 +132,7 @@ impl Output {
     /// No descriptor is left.
     pub fn standard() -> io::Result<Self> {
         let fd = io::stdout().as_fd().try_clone_to_owned()?;
-        Ok(Self(Arc::new(File::from(fd))))
+        Ok(Self(Arc::new(Mutex::new(File::from(fd)))))
     }
 
     /// Writes all of it, and waits as long as that takes: on the thread pool, or
@@ -140,6 +141,7 @@ impl Output {
     /// # Errors
     /// `BrokenPipe` if nobody reads it any more; the system's.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        (&*self.0).write_all(bytes)
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(bytes)
     }
 }
