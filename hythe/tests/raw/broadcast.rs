@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::Command;
 use std::sync::Barrier;
 use std::thread;
 
 use hythe_net::option::RecvBuffer;
 use hythe_net::{Addr, Domain, Kind, Socket};
 
-use crate::common::{Dice, PATIENCE, connect, eventually, tool};
+use crate::common::{Dice, PATIENCE, connect, eventually, run, tool};
 use crate::peers::{PROGRAMS, Program, ROADS};
-use crate::talk::{Talk, apart, inet, listen};
+use crate::talk::{Talk, apart, inet, listen, listens};
 
 fn chat() -> (Talk, SocketAddr) {
     let (listener, address) = listen(&["127.0.0.1:0", "--broadcast"]);
@@ -226,16 +227,9 @@ fn lines_are_up_to_64_kib() {
 #[test]
 fn a_slow_reader_is_told_so_and_dropped_while_others_go_on() {
     let (listener, address) = chat();
-    let mut slow = {
-        let socket = Socket::new(Domain::INET, Kind::STREAM).unwrap();
-        socket.set(RecvBuffer(4096)).unwrap();
-        socket.connect(&Addr::Inet(address)).unwrap();
-        let stream: TcpStream = std::os::fd::OwnedFd::from(socket).into();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-    };
-    slow.write_all(b"slow is here\n").unwrap();
-    listener.hears("slow is here\n");
+    let mut slow = enter_narrowly(&listener, address, "slow");
+    // Another one, who will never read again.
+    let never = enter_narrowly(&listener, address, "never");
     let mut quick = enter(&listener, address, "quick");
     let mut talker = enter(&listener, address, "talker");
     assert_eq!(line(&mut quick), "talker is here\n");
@@ -258,6 +252,7 @@ fn a_slow_reader_is_told_so_and_dropped_while_others_go_on() {
     let last = lines.next_back().unwrap();
     assert!(last.contains("too slow"), "{last:?}");
     assert!(told.ends_with('\n'));
+    assert_eq!(lines.next(), Some("never is here"));
     assert_eq!(lines.next(), Some("quick is here"));
     assert_eq!(lines.next(), Some("talker is here"));
     // What it got are whole lines, and not all of them.
@@ -266,7 +261,65 @@ fn a_slow_reader_is_told_so_and_dropped_while_others_go_on() {
     assert!(got * 1024 < most + (2 << 20), "{got}");
     talker.get_mut().write_all(b"go on\n").unwrap();
     assert_eq!(line(&mut quick), "go on\n");
+    // Whoever is told and does not listen is not waited for without end.
+    drop(slow);
+    eventually("both are gone", || sockets(&listener) == 3);
+    drop(never);
     listener.stops();
+}
+
+/// One for whom the kernel keeps little.
+fn enter_narrowly(listener: &Talk, address: SocketAddr, name: &str) -> TcpStream {
+    let socket = Socket::new(Domain::INET, Kind::STREAM).unwrap();
+    socket.set(RecvBuffer(4096)).unwrap();
+    socket.connect(&Addr::Inet(address)).unwrap();
+    let mut stream: TcpStream = std::os::fd::OwnedFd::from(socket).into();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+        .write_all(format!("{name} is here\n").as_bytes())
+        .unwrap();
+    listener.hears(format!("{name} is here\n"));
+    stream
+}
+
+/// How many sockets of TCP it has open at its port: one of them listens.
+fn sockets(listener: &Talk) -> usize {
+    let open = listener.sockets();
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let inodes = table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().nth(9));
+    inodes
+        .filter(|inode| open.iter().any(|socket| socket == inode))
+        .count()
+}
+
+/// `hythe listen --broadcast … | head -1`
+#[test]
+fn it_goes_on_when_nobody_reads_its_standard_output() {
+    let line_of_shell = "\"$0\" listen --broadcast 127.0.0.1:0 | head -n 1; cat";
+    let shell =
+        Talk::start(Command::new("sh").args(["-c", line_of_shell, env!("CARGO_BIN_EXE_hythe")]));
+    let address = inet(&listens(&shell));
+    let mut one = BufReader::new(connect(address));
+    one.get_mut().write_all(b"the first line\n").unwrap();
+    shell.hears("the first line\n");
+    let mut other = BufReader::new(connect(address));
+    // Until it has noticed, and after it.
+    for round in 0..100 {
+        other
+            .get_mut()
+            .write_all(format!("{round}\n").as_bytes())
+            .unwrap();
+        assert_eq!(line(&mut one), format!("{round}\n"));
+        one.get_mut().write_all(b"yes\n").unwrap();
+        assert_eq!(line(&mut other), "yes\n");
+    }
+    for child in shell.children() {
+        run(Command::new("kill").arg(child.to_string()));
+    }
+    shell.ends();
 }
 
 /// An operator who sends a file, or nothing, and goes.

@@ -1,7 +1,7 @@
 //! The small services of RFC 862, 863, 864, 867 and 868.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -264,8 +264,10 @@ fn other_services_get_no_answer() {
     for name in ["echo", "chargen", "daytime", "time"] {
         let (listener, address) = service_udp(name);
         for port in [7, 13, 17, 19, 37] {
-            // An address of this machine that no other server here has.
-            let service = match UdpSocket::bind(("127.77.7.7", port)) {
+            // Addresses of this machine that no other server has, nor another run
+            // of this test.
+            let [_, _, high, low] = std::process::id().to_be_bytes();
+            let service = match UdpSocket::bind((Ipv4Addr::new(127, 77, high, low), port)) {
                 Ok(service) => service,
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                     eprintln!("ports below 1024 are for root: run this test as root");

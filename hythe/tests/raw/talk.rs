@@ -148,6 +148,18 @@ impl Talk {
             .count()
     }
 
+    /// The sockets that it has open, by their inodes.
+    pub(crate) fn sockets(&self) -> Vec<String> {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        descriptors
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter_map(|link| {
+                let inode = link.to_str()?.strip_prefix("socket:[")?;
+                Some(inode.trim_end_matches(']').to_owned())
+            })
+            .collect()
+    }
+
     /// How many threads it has beside those of the pool for what blocks, which
     /// are kept for the next.
     pub(crate) fn threads(&self) -> usize {
