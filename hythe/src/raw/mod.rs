@@ -84,7 +84,7 @@ impl fmt::Display for Error {
             Self::Idle(idle) => {
                 write!(f, "nothing has moved for {} s; see --idle", idle.as_secs())
             }
-            Self::Nobody => f.write_str("nobody listens there for datagrams"),
+            Self::Nobody => f.write_str("refused: nobody listens there for datagrams"),
             Self::Input(error) => write!(f, "cannot read standard input: {}", plain(error)),
             Self::Output(error) => write!(f, "cannot write standard output: {}", plain(error)),
         }
