@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::process::Command;
 
-use crate::common::{self, PATIENCE, content, hythe, tool};
+use crate::common::{self, content, hythe, tool};
 use crate::peers::{Program, Trust, socat_server};
 use crate::talk::{Talk, apart, connect, inet, line_with, listen, part};
 
