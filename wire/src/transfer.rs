@@ -360,21 +360,21 @@ impl<'b> Message<'b> {
     /// complete: call again with these bytes and those that come next.
     ///
     /// # Errors
-    /// It is no message, or longer than one of its kind may be, which is the peer's fault. It is
-    /// refused as soon as its fifth byte is there.
+    /// It is no message, which is the peer's fault. One of no known kind, or longer than one of its
+    /// kind may be, is refused as soon as its fifth byte is there.
     pub fn decode(bytes: &'b [u8]) -> Result<Option<Received<'b>>, Error> {
         let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(*prefix) as usize;
+        if length == 0 {
+            return Err(Error("an empty message"));
+        }
         let Some(&kind) = rest.first() else {
-            return match length {
-                0 => Err(Error("an empty message")),
-                _ => Ok(None),
-            };
+            return Ok(None);
         };
         let longest = longest(kind).ok_or(Error("a message of no known kind"))?;
-        if length > longest || length == 0 {
+        if length > longest {
             return Err(Error("a message that is too long for its kind"));
         }
         let here = match kind {
