@@ -286,12 +286,14 @@ const fn longest(kind: u8) -> Option<usize> {
 
 impl<'b> Message<'b> {
     /// Appends the message in its frame; of a `Block` only the head, behind which its bytes go.
-    /// Texts and paths that are too long are cut.
+    /// Texts and paths that are too long are cut; of what else is beyond its limits a message is
+    /// made that the peer refuses.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let begin = out.len();
         out.extend_from_slice(&[0; PREFIX]);
         let follows = self.write(out);
-        let length = (out.len() - begin - PREFIX) as u32 + follows;
+        // What is too long stays so.
+        let length = ((out.len() - begin - PREFIX) as u32).saturating_add(follows);
         out[begin..begin + PREFIX].copy_from_slice(&length.to_be_bytes());
     }
 
