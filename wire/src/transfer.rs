@@ -306,7 +306,7 @@ impl<'b> Message<'b> {
         match *self {
             Self::Hello { version } => put(kind::HELLO, &[&MAGIC[1..], &[version]]),
             Self::Key(bytes) => put(kind::KEY, &[bytes]),
-            Self::Refuse(text) => put(kind::REFUSE, &[cut(text)]),
+            Self::Refuse(text) => put(kind::REFUSE, &[cut_text(text)]),
             Self::Entry(entry) => put(
                 kind::ENTRY,
                 &[
@@ -316,7 +316,7 @@ impl<'b> Message<'b> {
                     &entry.seconds.to_be_bytes(),
                     &entry.nanos.to_be_bytes(),
                     &entry.mode.to_be_bytes(),
-                    &entry.path[..entry.path.len().min(MOST_PATH)],
+                    cut(entry.path, MOST_PATH),
                 ],
             ),
             Self::Ask { id } => put(kind::ASK, &[&id.to_be_bytes()]),
@@ -341,7 +341,7 @@ impl<'b> Message<'b> {
                 ],
             ),
             Self::End { id, hash } => put(kind::END, &[&id.to_be_bytes(), &hash]),
-            Self::Abandon { id, text } => put(kind::ABANDON, &[&id.to_be_bytes(), cut(text)]),
+            Self::Abandon { id, text } => put(kind::ABANDON, &[&id.to_be_bytes(), cut_text(text)]),
             Self::Finish => put(kind::FINISH, &[]),
             Self::Wait => put(kind::WAIT, &[]),
             Self::Want { id, has_part } => {
@@ -351,7 +351,7 @@ impl<'b> Message<'b> {
             Self::Ack(bytes) => put(kind::ACK, &[&bytes.to_be_bytes()]),
             Self::Outcome { id, outcome, text } => put(
                 kind::OUTCOME,
-                &[&id.to_be_bytes(), &[outcome as u8], cut(text)],
+                &[&id.to_be_bytes(), &[outcome as u8], cut_text(text)],
             ),
             Self::Finished => put(kind::FINISHED, &[]),
         }
@@ -518,13 +518,19 @@ impl<'b> Fields<'b> {
     }
 }
 
-/// As much of a text as fits, cut between letters.
-fn cut(text: &str) -> &[u8] {
-    let mut end = text.len().min(MOST_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+fn cut_text(text: &str) -> &[u8] {
+    cut(text.as_bytes(), MOST_TEXT)
+}
+
+/// As much as fits, cut between letters (UTF-8, RFC 3629) where there are some.
+fn cut(bytes: &[u8], most: usize) -> &[u8] {
+    if bytes.len() <= most {
+        return bytes;
     }
-    &text.as_bytes()[..end]
+    // A letter has four bytes at most, and 10 are the highest bits of all but its first.
+    let begins = |end: &usize| bytes[*end] & 0b1100_0000 != 0b1000_0000;
+    let end = (most.saturating_sub(3)..=most).rev().find(begins);
+    &bytes[..end.unwrap_or(most)]
 }
 
 /// How many blocks a file of this size has.
