@@ -502,7 +502,7 @@ impl<'b> Fields<'b> {
     }
 
     fn entry(&mut self) -> Option<Entry<'b>> {
-        Some(Entry {
+        let entry = Entry {
             id: self.id()?,
             kind: match self.byte()? {
                 0 => Kind::File,
@@ -512,9 +512,13 @@ impl<'b> Fields<'b> {
             size: self.number()?,
             seconds: self.array().map(i64::from_be_bytes)?,
             nanos: self.id().filter(|nanos| *nanos < 1_000_000_000)?,
-            mode: self.array().map(u16::from_be_bytes)?,
+            mode: self
+                .array()
+                .map(u16::from_be_bytes)
+                .filter(|mode| *mode <= 0o777)?,
             path: self.rest(),
-        })
+        };
+        (entry.kind == Kind::File || entry.size == 0).then_some(entry)
     }
 }
 
