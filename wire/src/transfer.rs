@@ -236,8 +236,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The kinds of messages, by the byte they begin with: below 16 for either side and the sender's,
-/// from 16 on the receiver's.
+/// The kinds of messages, by the byte they begin with: that of [`MAGIC`] for the greeting; below 16
+/// other ones of either side and the sender's, from 16 on the receiver's and the one to wait.
 mod kind {
     pub(super) const HELLO: u8 = b'h';
     pub(super) const KEY: u8 = 1;
@@ -263,7 +263,8 @@ const BLOCK_HEAD: usize = 1 + 4 + 8 + HASH;
 /// An entry's kind, number, kind of file, size, time and mode.
 const ENTRY_HEAD: usize = 1 + 4 + 1 + 8 + 8 + 4 + 2;
 
-/// The longest payload of each kind of message, and so what a stranger can make us keep.
+/// The longest payload of each kind of message, and so what a stranger can make us keep: of a block,
+/// only the head is waited for.
 const fn longest(kind: u8) -> Option<usize> {
     Some(match kind {
         kind::HELLO => MAGIC.len() + 1,
