@@ -8,6 +8,7 @@ mod tables;
 fn main() -> io::Result<()> {
     let bodies: Vec<_> = tables::CHUNKED.iter().map(|(sent, _)| *sent).collect();
     let forms: Vec<_> = tables::FORMS.iter().map(|(sent, _)| *sent).collect();
+    let transfers: Vec<_> = tables::TRANSFERS.iter().map(|(sent, _)| *sent).collect();
     let gopher = [tables::GOPHER_REQUESTS, tables::MENU_LINES].concat();
     // The targets read a number first: where to cut, or a size.
     for (target, number_size, messages) in [
@@ -22,6 +23,7 @@ fn main() -> io::Result<()> {
         ("ftp_listing", 8, tables::LISTINGS),
         ("gopher", 1, &gopher),
         ("frame", 1, tables::FRAMES),
+        ("transfer", 1, &transfers),
     ] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("corpus")

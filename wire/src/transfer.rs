@@ -236,8 +236,8 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
-/// The kinds of messages, by the byte they begin with: below 16 for either side and the sender's,
-/// from 16 on the receiver's.
+/// The kinds of messages, by the byte they begin with: that of [`MAGIC`] for the greeting; below 16
+/// other ones of either side and the sender's, from 16 on the receiver's and the one to wait.
 mod kind {
     pub(super) const HELLO: u8 = b'h';
     pub(super) const KEY: u8 = 1;
@@ -263,7 +263,8 @@ const BLOCK_HEAD: usize = 1 + 4 + 8 + HASH;
 /// An entry's kind, number, kind of file, size, time and mode.
 const ENTRY_HEAD: usize = 1 + 4 + 1 + 8 + 8 + 4 + 2;
 
-/// The longest payload of each kind of message, and so what a stranger can make us keep.
+/// The longest payload of each kind of message, and so what a stranger can make us keep: of a block,
+/// only the head is waited for.
 const fn longest(kind: u8) -> Option<usize> {
     Some(match kind {
         kind::HELLO => MAGIC.len() + 1,
@@ -286,12 +287,14 @@ const fn longest(kind: u8) -> Option<usize> {
 
 impl<'b> Message<'b> {
     /// Appends the message in its frame; of a `Block` only the head, behind which its bytes go.
-    /// Texts and paths that are too long are cut.
+    /// Texts and paths that are too long are cut; of what else is beyond its limits a message is
+    /// made that the peer refuses.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let begin = out.len();
         out.extend_from_slice(&[0; PREFIX]);
         let follows = self.write(out);
-        let length = (out.len() - begin - PREFIX) as u32 + follows;
+        // What is too long stays so.
+        let length = ((out.len() - begin - PREFIX) as u32).saturating_add(follows);
         out[begin..begin + PREFIX].copy_from_slice(&length.to_be_bytes());
     }
 
@@ -304,7 +307,7 @@ impl<'b> Message<'b> {
         match *self {
             Self::Hello { version } => put(kind::HELLO, &[&MAGIC[1..], &[version]]),
             Self::Key(bytes) => put(kind::KEY, &[bytes]),
-            Self::Refuse(text) => put(kind::REFUSE, &[cut(text)]),
+            Self::Refuse(text) => put(kind::REFUSE, &[cut_text(text)]),
             Self::Entry(entry) => put(
                 kind::ENTRY,
                 &[
@@ -314,7 +317,7 @@ impl<'b> Message<'b> {
                     &entry.seconds.to_be_bytes(),
                     &entry.nanos.to_be_bytes(),
                     &entry.mode.to_be_bytes(),
-                    &entry.path[..entry.path.len().min(MOST_PATH)],
+                    cut(entry.path, MOST_PATH),
                 ],
             ),
             Self::Ask { id } => put(kind::ASK, &[&id.to_be_bytes()]),
@@ -339,7 +342,7 @@ impl<'b> Message<'b> {
                 ],
             ),
             Self::End { id, hash } => put(kind::END, &[&id.to_be_bytes(), &hash]),
-            Self::Abandon { id, text } => put(kind::ABANDON, &[&id.to_be_bytes(), cut(text)]),
+            Self::Abandon { id, text } => put(kind::ABANDON, &[&id.to_be_bytes(), cut_text(text)]),
             Self::Finish => put(kind::FINISH, &[]),
             Self::Wait => put(kind::WAIT, &[]),
             Self::Want { id, has_part } => {
@@ -349,7 +352,7 @@ impl<'b> Message<'b> {
             Self::Ack(bytes) => put(kind::ACK, &[&bytes.to_be_bytes()]),
             Self::Outcome { id, outcome, text } => put(
                 kind::OUTCOME,
-                &[&id.to_be_bytes(), &[outcome as u8], cut(text)],
+                &[&id.to_be_bytes(), &[outcome as u8], cut_text(text)],
             ),
             Self::Finished => put(kind::FINISHED, &[]),
         }
@@ -360,21 +363,21 @@ impl<'b> Message<'b> {
     /// complete: call again with these bytes and those that come next.
     ///
     /// # Errors
-    /// It is no message, or longer than one of its kind may be, which is the peer's fault. It is
-    /// refused as soon as its fifth byte is there.
+    /// It is no message, which is the peer's fault. One of no known kind, or longer than one of its
+    /// kind may be, is refused as soon as its fifth byte is there.
     pub fn decode(bytes: &'b [u8]) -> Result<Option<Received<'b>>, Error> {
         let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(*prefix) as usize;
+        if length == 0 {
+            return Err(Error("an empty message"));
+        }
         let Some(&kind) = rest.first() else {
-            return match length {
-                0 => Err(Error("an empty message")),
-                _ => Ok(None),
-            };
+            return Ok(None);
         };
         let longest = longest(kind).ok_or(Error("a message of no known kind"))?;
-        if length > longest || length == 0 {
+        if length > longest {
             return Err(Error("a message that is too long for its kind"));
         }
         let here = match kind {
@@ -500,7 +503,7 @@ impl<'b> Fields<'b> {
     }
 
     fn entry(&mut self) -> Option<Entry<'b>> {
-        Some(Entry {
+        let entry = Entry {
             id: self.id()?,
             kind: match self.byte()? {
                 0 => Kind::File,
@@ -510,19 +513,29 @@ impl<'b> Fields<'b> {
             size: self.number()?,
             seconds: self.array().map(i64::from_be_bytes)?,
             nanos: self.id().filter(|nanos| *nanos < 1_000_000_000)?,
-            mode: self.array().map(u16::from_be_bytes)?,
+            mode: self
+                .array()
+                .map(u16::from_be_bytes)
+                .filter(|mode| *mode <= 0o777)?,
             path: self.rest(),
-        })
+        };
+        (entry.kind == Kind::File || entry.size == 0).then_some(entry)
     }
 }
 
-/// As much of a text as fits, cut between letters.
-fn cut(text: &str) -> &[u8] {
-    let mut end = text.len().min(MOST_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+fn cut_text(text: &str) -> &[u8] {
+    cut(text.as_bytes(), MOST_TEXT)
+}
+
+/// As much as fits, cut between letters (UTF-8, RFC 3629) where there are some.
+fn cut(bytes: &[u8], most: usize) -> &[u8] {
+    if bytes.len() <= most {
+        return bytes;
     }
-    &text.as_bytes()[..end]
+    // A letter has four bytes at most, and 10 are the highest bits of all but its first.
+    let begins = |end: &usize| bytes[*end] & 0b1100_0000 != 0b1000_0000;
+    let end = (most.saturating_sub(3)..=most).rev().find(begins);
+    &bytes[..end.unwrap_or(most)]
 }
 
 /// How many blocks a file of this size has.

@@ -2,6 +2,8 @@
 //! trailing bytes, and the fuzz targets start from them.
 #![allow(dead_code, reason = "each user needs some of the tables")]
 
+use hythe_wire::transfer::{Entry, Hash, Kind, Message, Outcome};
+
 /// Requests that are parsed.
 pub(crate) const REQUESTS: &[&[u8]] = &[
     b"GET / HTTP/1.0\r\n\r\n",
@@ -209,3 +211,177 @@ pub(crate) const FRAMES: &[&[u8]] = &[
     b"\0\0\0\x06\xe4\xbd\xa0\xe5\xa5\xbd",
     b"\0\0\0\x08\0\0\0\x04\xff\xfe\xfd\xfc",
 ];
+
+/// Messages of a transfer, and what they say. A block's bytes are behind its head.
+pub(crate) const TRANSFERS: &[(&[u8], Message<'static>)] = &[
+    (
+        b"\0\0\0\x0fhythe transfer\x01",
+        Message::Hello { version: 1 },
+    ),
+    (
+        b"\0\0\0\x0fhythe transfer\xff",
+        Message::Hello { version: 255 },
+    ),
+    (b"\0\0\0\x01\x01", Message::Key(b"")),
+    (b"\0\0\0\x05\x01\0\xff\r\n", Message::Key(b"\0\xff\r\n")),
+    (b"\0\0\0\x01\x02", Message::Refuse("")),
+    (b"\0\0\0\x04\x02\xe4\xb8\x8d", Message::Refuse("不")),
+    (
+        b"\0\0\0\x25\x03\0\0\0\0\0\0\0\0\x01\0\0\0\0\
+          \0\0\0\0\x5e\x5a\x53\x40\x07\x5b\xcd\x15\x01\xa4boats/\xe6\x9d\xa5",
+        Message::Entry(Entry {
+            id: 0,
+            kind: Kind::File,
+            size: 1 << 32,
+            seconds: 1_582_977_856,
+            nanos: 123_456_789,
+            mode: 0o644,
+            path: "boats/来".as_bytes(),
+        }),
+    ),
+    (
+        b"\0\0\0\x1f\x03\xff\xff\xff\xff\0\xff\xff\xff\xff\xff\xff\xff\xff\
+          \x80\0\0\0\0\0\0\0\x3b\x9a\xc9\xff\x01\xff\xe9/\0",
+        Message::Entry(Entry {
+            id: u32::MAX,
+            kind: Kind::File,
+            size: u64::MAX,
+            seconds: i64::MIN,
+            nanos: 999_999_999,
+            mode: 0o777,
+            path: b"\xe9/\0",
+        }),
+    ),
+    (
+        b"\0\0\0\x1c\x03\0\0\0\x01\x01\0\0\0\0\0\0\0\0\
+          \xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0",
+        Message::Entry(Entry {
+            id: 1,
+            kind: Kind::Folder,
+            size: 0,
+            seconds: -1,
+            nanos: 0,
+            mode: 0,
+            path: b"",
+        }),
+    ),
+    (b"\0\0\0\x05\x04\0\0\x01\0", Message::Ask { id: 256 }),
+    (
+        b"\0\0\0\x32\x05\0\0\0\x07\0\0\0\0\0\0\0\x01\
+          0123456789abcdef0123456789ABCDEFhello",
+        Message::Block {
+            id: 7,
+            index: 1,
+            hash: SOME_HASH,
+            length: 5,
+        },
+    ),
+    (
+        b"\0\0\0\x2e\x05\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\
+          0123456789abcdef0123456789ABCDEF\0",
+        Message::Block {
+            id: u32::MAX,
+            index: u64::MAX,
+            hash: SOME_HASH,
+            length: 1,
+        },
+    ),
+    (
+        b"\0\0\0\x15\x06\0\0\0\x07\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x01",
+        Message::Zeros {
+            id: 7,
+            index: 2,
+            count: 1,
+        },
+    ),
+    (
+        b"\0\0\0\x15\x06\0\0\0\x07\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\x10\0\0",
+        Message::Zeros {
+            id: 7,
+            index: u64::MAX,
+            count: 1 << 20,
+        },
+    ),
+    (
+        b"\0\0\0\x25\x07\0\0\0\x070123456789abcdef0123456789ABCDEF",
+        Message::End {
+            id: 7,
+            hash: SOME_HASH,
+        },
+    ),
+    (
+        b"\0\0\0\x0b\x08\0\0\0\x07\xe5\x8f\x98\xe4\xba\x86",
+        Message::Abandon {
+            id: 7,
+            text: "变了",
+        },
+    ),
+    (b"\0\0\0\x01\x09", Message::Finish),
+    (b"\0\0\0\x01\x10", Message::Wait),
+    (
+        b"\0\0\0\x06\x12\0\0\0\x07\0",
+        Message::Want {
+            id: 7,
+            has_part: false,
+        },
+    ),
+    (
+        b"\0\0\0\x06\x12\0\0\0\x07\x01",
+        Message::Want {
+            id: 7,
+            has_part: true,
+        },
+    ),
+    (
+        b"\0\0\0\x05\x13\0\0\0\x07",
+        Message::Have { id: 7, hashes: b"" },
+    ),
+    (
+        b"\0\0\0\x45\x13\0\0\0\x07\
+          0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789ABCDEF",
+        Message::Have {
+            id: 7,
+            hashes: b"0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789ABCDEF",
+        },
+    ),
+    (
+        b"\0\0\0\x09\x14\0\0\0\0\0\x08\0\0",
+        Message::Ack(512 * 1024),
+    ),
+    (
+        b"\0\0\0\x06\x15\0\0\0\x07\0",
+        Message::Outcome {
+            id: 7,
+            outcome: Outcome::Stored,
+            text: "",
+        },
+    ),
+    (
+        b"\0\0\0\x06\x15\0\0\0\x07\x01",
+        Message::Outcome {
+            id: 7,
+            outcome: Outcome::Same,
+            text: "",
+        },
+    ),
+    (
+        b"\0\0\0\x0b\x15\0\0\0\x07\x02there",
+        Message::Outcome {
+            id: 7,
+            outcome: Outcome::Kept,
+            text: "there",
+        },
+    ),
+    (
+        b"\0\0\0\x0c\x15\0\0\0\x07\x03\xe6\xbb\xa1\xe4\xba\x86",
+        Message::Outcome {
+            id: 7,
+            outcome: Outcome::Refused,
+            text: "满了",
+        },
+    ),
+    (b"\0\0\0\x01\x16", Message::Finished),
+];
+
+/// What is in those messages where a hash is.
+const SOME_HASH: Hash = *b"0123456789abcdef0123456789ABCDEF";
