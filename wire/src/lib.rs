@@ -1,4 +1,5 @@
-//! Messages to bytes and back: HTTP/1.1, FTP, Gopher, and plain frames.
+//! Messages to bytes and back: HTTP/1.1, FTP, Gopher, plain frames, and those of files sent from
+//! machine to machine.
 //!
 //! Every decoder here takes the bytes that have arrived so far and answers one of three things:
 //! a message, `Ok(None)` for "need more", or an error that says which reply to send. Every
