@@ -26,6 +26,8 @@ mod services;
 mod shown;
 #[path = "raw/standard.rs"]
 mod standard;
+#[path = "raw/stopping.rs"]
+mod stopping;
 #[path = "raw/talk.rs"]
 mod talk;
 #[path = "raw/tls.rs"]
