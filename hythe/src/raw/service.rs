@@ -2,11 +2,12 @@
 //! 862), discard (RFC 863), character generator (RFC 864), daytime (RFC 867) and
 //! time (RFC 868), over TCP and UDP.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::task::{Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures_lite::future::race;
 use hythe_net::reactor::lease;
 use hythe_net::{Addr, Connection, Datagram, More};
 use jiff::Zoned;
@@ -98,13 +99,21 @@ fn pattern() -> Vec<u8> {
     pattern
 }
 
-/// Whatever the peer says is thrown away, and its end does not matter: it ends
-/// by closing.
+/// Whatever the peer says is thrown away meanwhile, and its end does not matter:
+/// it ends by closing.
 async fn chargen(channel: &Channel) -> io::Result<()> {
     let pattern = pattern();
-    loop {
-        channel.send_all(&pattern, More::No).await?;
-    }
+    let talking = async {
+        loop {
+            channel.send_all(&pattern, More::No).await?;
+        }
+    };
+    let deaf = async {
+        discard(channel).await?;
+        pending().await
+    };
+    // In turns: each of them could use up the budget of every turn.
+    race(talking, deaf).await
 }
 
 /// `Saturday, November 28, 2026 14:01:09-UTC`, the first of the forms that RFC
@@ -158,7 +167,46 @@ pub async fn answer_datagram(service: Service, datagram: Datagram) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hythe_net::mux::Epoll;
+    use hythe_net::reactor::{spawn, timeout};
+    use hythe_net::{Reactor, Stream};
+
     use super::*;
+
+    /// Has a client meet a service.
+    fn meet(service: Service, client: impl AsyncFnOnce(Stream) -> io::Result<()>) {
+        let reactor = Reactor::new(Epoll::edge().unwrap()).unwrap();
+        let met = reactor.block_on(async {
+            let (client_end, server_end) = Stream::pair()?;
+            let peer = "127.0.0.1:1024".parse()?;
+            let connection = Connection::new(Channel::plain(server_end), peer);
+            spawn(async move { drop(service.talk(connection).await) });
+            timeout(Duration::from_secs(60), client(client_end)).await?
+        });
+        met.unwrap().unwrap();
+    }
+
+    #[test]
+    fn characters_come_while_what_is_sent_is_thrown_away() {
+        meet(Service::Chargen, async |client| {
+            // More than the kernel keeps on the way.
+            client.send_all(&vec![b'x'; 4 << 20], More::No).await?;
+            client.shutdown(hythe_net::How::Write)?;
+            let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+            while got.len() < 4 << 20 {
+                let count = client.recv(&mut buffer).await?;
+                got.extend_from_slice(&buffer[..count]);
+            }
+            let wanted = pattern();
+            assert!(
+                got.chunks(wanted.len())
+                    .all(|part| wanted.starts_with(part))
+            );
+            Ok(())
+        });
+    }
 
     #[test]
     fn the_pattern_is_that_of_the_rfc() {
