@@ -231,19 +231,16 @@ impl Args {
     }
 
     fn limits(&self) -> Limits {
-        let patience = match (self.conversation.idle(), self.service) {
-            (Some(idle), _) => Patience { idle, bytes: 1 },
-            // Strangers try these.
-            (None, Some(_)) => Patience::default(),
-            (None, None) => Patience {
-                idle: Duration::MAX,
-                bytes: 1,
-            },
+        let idle = match (self.conversation.idle(), self.service) {
+            (Some(idle), _) => idle,
+            (None, Some(_)) => SERVICE_IDLE,
+            (None, None) => Duration::MAX,
         };
         Limits {
             max: self.max_connections,
             max_per_address: self.max_connections,
-            patience,
+            // Any byte is enough, as --idle has it.
+            patience: Patience { idle, bytes: 1 },
             drain: match self.exec {
                 Some(_) => DRAIN,
                 None => Duration::ZERO,
@@ -377,6 +374,10 @@ impl Args {
         server.serve().map_err(failed)
     }
 }
+
+/// How long nothing may move on a connection to a small service, where the user
+/// does not say: strangers try these, and some never leave.
+const SERVICE_IDLE: Duration = Duration::from_secs(300);
 
 /// How long programs may go on after Ctrl-C: they are asked to end, and may have
 /// something to finish.
