@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::rc::Rc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -22,8 +23,8 @@ use super::sockets::{Conversation, Place, standard, taken};
 use super::tls::Certificate;
 use crate::quantity::parse_span;
 use crate::raw::{
-    Audience, Chat, Ended, Input, Offer, Output, Program, Room, Service, Talk, answer_datagram,
-    converse, exchange,
+    Answers, Audience, Chat, Ended, Input, Offer, Output, Program, Room, Service, Talk, converse,
+    exchange,
 };
 use crate::tls::{Acceptor, Channel};
 
@@ -356,10 +357,13 @@ impl Args {
 
     fn answer(&self, address: &Addr, service: Service) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
-        let answer = async move |datagram: Datagram| answer_datagram(service, datagram).await;
+        let answers = Rc::new(Answers::new(service));
+        let answering = Rc::clone(&answers);
+        let answer = async move |datagram: Datagram| answering.answer(datagram).await;
         let server = DatagramServer::bind(address, answer)
             .map_err(|error| taken(address, &error))?
             .failed(datagram_failed);
+        answers.set_own_port(server.address().port());
         let mut stop = signals(&[SIGINT, SIGTERM]).map_err(failed)?;
         stop.set_nonblocking(false).map_err(failed)?;
         let shutdown = server.shutdown();

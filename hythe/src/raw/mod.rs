@@ -32,7 +32,7 @@ pub use converse::{Ended, Manner, converse};
 pub use datagrams::{Audience, exchange};
 pub use offer::{Offer, Talk};
 pub use program::Program;
-pub use service::{Service, answer_datagram};
+pub use service::{Answers, Service};
 pub use standard::{Input, Output};
 
 /// Why a conversation broke off: which end of it, and the system's reason.
