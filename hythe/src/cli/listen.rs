@@ -1,9 +1,8 @@
 //! `hythe listen`: waits for connections, and what happens on them.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::rc::Rc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -16,14 +15,15 @@ use hythe_net::{
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::chat::Operator;
 use super::failure::{Exit, Failure, cause};
-use super::remote::{Ended as Work, run as run_on_reactor, shown, signals};
+use super::remote::{Ended as Work, run as run_on_reactor, signals};
 use super::serve::parse_count;
 use super::sockets::{Conversation, Place, standard, taken};
 use super::tls::Certificate;
 use crate::quantity::parse_span;
 use crate::raw::{
-    Answers, Audience, Chat, Ended, Input, Offer, Output, Program, Room, Service, Talk, converse,
+    Answers, Audience, Chat, Ended, Input, Offer, Output, Program, Service, Talk, converse,
     exchange,
 };
 use crate::tls::{Acceptor, Channel};
@@ -141,13 +141,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return args.serve(&address, Model::cores(), offer);
     }
     if args.broadcast {
-        let room = room();
-        speak_for_operator(room.clone());
+        let operator = Operator::enter();
         // One loop: whatever is said goes to all.
         let model = Model::Events {
             mux: MuxKind::EpollEdge,
         };
-        return args.serve(&address, model, Offer::new(Chat::new(room, idle), acceptor));
+        let chat = Chat::new(operator.room(), idle);
+        let served = args.serve(&address, model, Offer::new(chat, acceptor));
+        operator.leave();
+        return served;
     }
     match &args.exec {
         Some(command) if args.keep => {
@@ -393,57 +395,4 @@ fn datagram_failed(_: Option<&Addr>, failure: &NetFailure) {
         // `eprintln` panics where standard error is closed.
         writeln!(io::stderr(), "hythe: {failure}").ok();
     }
-}
-
-/// How many lines wait for standard output, if whoever reads it is slow; beyond
-/// them it misses some, lest all others wait.
-const LINES_WAITING: usize = 4096;
-
-/// A room that standard output listens to.
-fn room() -> Room {
-    let (sender, lines) = sync_channel::<Vec<u8>>(LINES_WAITING);
-    let printing = thread::Builder::new().name("output".into());
-    let started = printing.spawn(move || {
-        let Ok(output) = Output::standard() else {
-            return;
-        };
-        let on_terminal = io::stdout().is_terminal();
-        for mut line in lines {
-            if on_terminal {
-                line = (shown(line.trim_ascii_end()) + "\n").into_bytes();
-            }
-            // Whoever read it has seen enough; the others talk on.
-            if output.write(&line).is_err() {
-                break;
-            }
-        }
-    });
-    match started {
-        Ok(_) => Room::with_listener(move |line| print(&sender, line)),
-        Err(_) => Room::default(),
-    }
-}
-
-fn print(sender: &SyncSender<Vec<u8>>, line: &[u8]) {
-    sender.try_send(line.to_vec()).ok();
-}
-
-/// Says to all what standard input says, line by line.
-fn speak_for_operator(room: Room) {
-    let speak = move || {
-        let mut line = Vec::new();
-        let mut input = io::stdin().lock();
-        while matches!(input.read_until(b'\n', &mut line), Ok(count) if count > 0) {
-            if !line.ends_with(b"\n") {
-                line.push(b'\n');
-            }
-            room.say(&line);
-            line.clear();
-        }
-    };
-    // Without it, the others can talk.
-    thread::Builder::new()
-        .name("input".into())
-        .spawn(speak)
-        .ok();
 }

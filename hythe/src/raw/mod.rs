@@ -27,7 +27,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-pub use chat::{Chat, LONGEST_LINE, MOST_WAITING, Room};
+pub use chat::{Chat, LONGEST_LINE, Leaving, Lines, MOST_WAITING, Member, Room};
 pub use converse::{Ended, Manner, converse};
 pub use datagrams::{Audience, exchange};
 pub use offer::{Offer, Talk};
