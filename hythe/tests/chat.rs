@@ -9,7 +9,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
-use common::{connect, hythe};
+use common::{connect, eventually, hythe, tool};
 
 /// A running `hythe listen`, stopped when dropped.
 struct Listening {
@@ -245,4 +245,44 @@ fn a_full_disk_is_told_and_the_others_talk_on() {
     );
     chat.enter(&mut reader);
     assert_eq!(chat.stop(), "");
+}
+
+#[test]
+fn in_the_background_it_goes_on_and_in_the_foreground_it_says_what_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let job = format!(
+        "bash -mc '{} listen 127.0.0.1:0 --broadcast 2> {} & read line; fg'",
+        hythe().get_program().to_str().unwrap(),
+        log.to_str().unwrap()
+    );
+    let mut terminal = tool("script")
+        .args(["--quiet", "--command", &job, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut typed = terminal.stdin.take().unwrap();
+    let mut address = None;
+    eventually("it listens", || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        let rest = said.strip_prefix("listening on ");
+        address = rest.and_then(|rest| rest.strip_suffix('\n')?.parse().ok());
+        address.is_some()
+    });
+    let mut reader = connect(address.unwrap());
+    let mut speaker = connect(address.unwrap());
+    speaker.write_all(b"here\n").unwrap();
+    assert_eq!(hear(&mut reader, 5), b"here\n");
+    // The first line is the shell's, whoever sees it first.
+    typed.write_all(b"go on\n").unwrap();
+    speaker.write_all(b"here\n").unwrap();
+    assert_eq!(hear(&mut reader, 5), b"here\n");
+    typed.write_all(b"typed\n").unwrap();
+    assert_eq!(hear(&mut reader, 6), b"typed\n");
+    // Ctrl-C.
+    typed.write_all(b"\x03").unwrap();
+    reader.read_to_end(&mut Vec::new()).unwrap();
+    drop(typed);
+    terminal.wait().unwrap();
 }

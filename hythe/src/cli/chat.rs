@@ -6,14 +6,18 @@
 //! connections.
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use hythe_net::Reactor;
 use hythe_net::mux::Epoll;
+use hythe_net::reactor::sleep;
+use hythe_net::{Reactor, Watch};
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
 
 use super::failure::cause;
 use super::remote::shown;
@@ -21,6 +25,9 @@ use crate::raw::{Input, Leaving, Member, Output, Room};
 
 /// How long standard output may take at the end for what was said before.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// How often to look whether we are in the foreground, when another is typed to.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The operator, on threads of its own: standard input and output may block.
 pub(super) struct Operator {
@@ -117,10 +124,30 @@ fn say_all(member: &Member) -> Result<(), String> {
 
 async fn say(member: &Member) -> io::Result<Leaving> {
     let input = Input::standard()?;
+    let terminal = match input.is_terminal() {
+        true => Some(Watch::new(io::stdin().as_fd().try_clone_to_owned()?)?),
+        false => None,
+    };
     let read = async |begun: &mut Vec<u8>| {
+        if let Some(terminal) = &terminal {
+            typed_for_us(terminal).await?;
+        }
         let piece = input.read(Vec::new()).await?;
         begun.extend_from_slice(&piece);
         Ok(piece.len())
     };
     member.speak(read).await
+}
+
+/// Waits until something was typed, and for us. The system stops whoever reads a
+/// terminal in the background, with all its threads (`SIGTTIN`).
+async fn typed_for_us(terminal: &Watch) -> io::Result<()> {
+    loop {
+        terminal.readable().await?;
+        // It fails for a terminal that is not our session's, which stops nobody.
+        if tcgetpgrp(terminal).map_or(true, |group| group == getpgrp()) {
+            return Ok(());
+        }
+        sleep(LOOK).await;
+    }
 }
