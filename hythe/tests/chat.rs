@@ -75,13 +75,20 @@ impl Listening {
         log
     }
 
-    /// What it has written in its memory, in KiB: other tests share the rest.
+    fn sockets(&self) -> usize {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
+        let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        let sockets = links.filter(|link| link.to_string_lossy().starts_with("socket:"));
+        sockets.count()
+    }
+
+    /// Its memory in KiB, without what belongs to files.
     fn memory(&self) -> u64 {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).unwrap();
-        let dirty = text.lines().find(|line| line.starts_with("Private_Dirty:"));
-        let size = dirty.unwrap().split_whitespace().nth(1);
-        size.unwrap().parse().unwrap()
+        let own = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+        let own = own.unwrap().trim().strip_suffix(" kB");
+        own.unwrap().parse().unwrap()
     }
 }
 
@@ -165,6 +172,42 @@ fn who_says_a_line_too_long_is_told_so_and_what_it_said_before_is_heard() {
     assert_eq!(told, "hythe: a line of more than 64 KiB; goodbye\r\n");
     assert!(hear(&mut reader, longest.len()) == longest);
     chat.enter(&mut reader);
+}
+
+/// As `echo hello | hythe connect` does.
+#[test]
+fn who_says_no_more_hears_on_until_it_is_gone() {
+    let chat = Listening::chat();
+    let mut reader = chat.first();
+    let mut asking = connect(chat.address);
+    asking.write_all(b"hello").unwrap();
+    asking.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(hear(&mut reader, 6), b"hello\n");
+    for _ in 0..3 {
+        reader.write_all(b"answer\n").unwrap();
+        assert_eq!(hear(&mut asking, 7), b"answer\n");
+    }
+    let sockets = chat.sockets();
+    drop(asking);
+    // Its system says so to whoever tells it something.
+    eventually("it is gone", || {
+        reader.write_all(b"answer\n").unwrap();
+        chat.sockets() < sockets
+    });
+}
+
+#[test]
+fn who_neither_says_nor_hears_anything_is_closed_when_its_time_is_over() {
+    let chat = Listening::start(
+        &["--broadcast", "--idle", "1"],
+        Stdio::null(),
+        Stdio::null(),
+    );
+    let clients = [chat.first(), chat.first()];
+    clients[0].shutdown(Shutdown::Write).unwrap();
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
 }
 
 // --- The operator ------------------------------------------------------------

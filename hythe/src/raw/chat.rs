@@ -10,8 +10,10 @@
 //! hears them, so that no line gets into another. What waits for all together is
 //! kept once. Nobody waits for a reader that takes nothing: what was said last
 //! takes the place of what was said first, and whoever has not heard that is told
-//! that it was too slow.
+//! that it was too slow. Whoever says no more goes on hearing, until its
+//! connection breaks.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
@@ -22,11 +24,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_lite::future::{or, pending, race};
-use hythe_net::option::{Linger, NotSentLowWater};
+use hythe_net::option::{KeepAlive, KeepIdle, KeepInterval, Linger, NotSentLowWater};
 use hythe_net::reactor::{lease, sleep, timeout};
-use hythe_net::{Connection, More, Patience};
+use hythe_net::{Connection, More, Socket};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::Talk;
+use super::stillness::{ENDLESS, stillness};
 use crate::tls::Channel;
 
 /// The longest line, in bytes, with its end: more than anybody types, and little
@@ -60,6 +64,10 @@ const KEEPING: usize = 2 * size_of::<Said>() + 96;
 
 /// How long one who is told to go may take to hear it.
 const FAREWELL: Duration = Duration::from_secs(10);
+
+/// How often one who says no more is asked whether it still hears, and we look
+/// what came of it: the place of one that does not is soon another's.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// One or more whole lines, shared by all who are to hear them.
 pub type Lines = Arc<Vec<u8>>;
@@ -478,21 +486,30 @@ impl Chat {
 impl Talk for Chat {
     async fn talk(&self, connection: Connection<Channel>) -> io::Result<()> {
         let channel = &connection.stream;
-        channel.set_patience(Patience {
-            idle: self.idle.unwrap_or(Duration::MAX),
-            bytes: 1,
-        });
+        channel.set_patience(ENDLESS);
         // Elsewhere than over TCP the kernel keeps little anyway.
         channel.socket().set(NotSentLowWater(UNSENT)).ok();
         let member = self.room.enter();
+        let said = Cell::new(0);
         let speak = async {
-            // One who is cut off has left, too.
-            let leaving = speak(channel, &member).await.unwrap_or(Leaving::Ended);
+            let leaving = match speak(channel, &member, &said).await {
+                Ok(Leaving::Ended) => {
+                    gone(channel).await;
+                    Leaving::Ended
+                }
+                Ok(leaving) => leaving,
+                // One who is cut off has left, too.
+                Err(_) => Leaving::Ended,
+            };
             member.leave(leaving);
             pending().await
         };
+        let still = async {
+            stillness(self.idle, || said.get() + channel.sent()).await;
+            Ok(Leaving::Ended)
+        };
         // In turns: each of them could use up the budget of every turn.
-        let leaving = race(speak, hear(channel, &member)).await;
+        let leaving = or(race(speak, hear(channel, &member)), still).await;
         drop(member);
         let told = match leaving? {
             Leaving::Ended => String::new(),
@@ -507,20 +524,42 @@ impl Talk for Chat {
     }
 }
 
-/// Takes the lines that a member says.
-async fn speak(channel: &Channel, member: &Member) -> io::Result<Leaving> {
+/// Takes the lines that a member says, and counts their bytes.
+async fn speak(channel: &Channel, member: &Member, said: &Cell<u64>) -> io::Result<Leaving> {
     let read = async |begun: &mut Vec<u8>| {
         poll_fn(|context| {
             let mut buffer = lease();
             let received = channel.poll_recv(context, &mut buffer);
             received.map_ok(|count| {
                 begun.extend_from_slice(&buffer[..count]);
+                said.set(said.get() + count as u64);
                 count
             })
         })
         .await
     };
     member.speak(read).await
+}
+
+/// Waits until one who says no more does not hear either. Of a peer that has
+/// closed altogether we know no more than of one that only says no more; but its
+/// system answers a question with a reset, and the question is ours to ask.
+async fn gone(channel: &Channel) {
+    let socket = channel.socket();
+    // Of a Unix socket the kernel knows it by itself.
+    socket.set(KeepIdle(LOOK)).ok();
+    socket.set(KeepInterval(LOOK)).ok();
+    socket.set(KeepAlive(true)).ok();
+    while !is_gone(socket) {
+        sleep(LOOK).await;
+    }
+}
+
+/// Whether nothing can be said to it any more.
+fn is_gone(socket: &Socket) -> bool {
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    let answered = poll(&mut asked, Some(&Timespec::default()));
+    answered.is_err() || !asked[0].revents().is_empty()
 }
 
 /// Sends a member what the others say, each line whole. Who has to go gets the
