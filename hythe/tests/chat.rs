@@ -5,7 +5,7 @@ mod common;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 
@@ -328,4 +328,25 @@ fn in_the_background_it_goes_on_and_in_the_foreground_it_says_what_is_typed() {
     reader.read_to_end(&mut Vec::new()).unwrap();
     drop(typed);
     terminal.wait().unwrap();
+}
+
+// --- The small services ------------------------------------------------------
+
+/// As another service like it would, which both would do for ever.
+#[test]
+fn datagrams_from_a_port_like_its_own_are_not_answered() {
+    let arguments = ["--service", "echo", "--udp"];
+    let echo = Listening::start(&arguments, Stdio::null(), Stdio::null());
+    let twin = UdpSocket::bind(("127.0.0.2", echo.address.port())).unwrap();
+    let other = UdpSocket::bind("127.0.0.2:0").unwrap();
+    for socket in [&twin, &other] {
+        socket.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        socket.send_to(b"hello", echo.address).unwrap();
+    }
+    let mut buffer = [0; 16];
+    assert_eq!(other.recv(&mut buffer).unwrap(), 5);
+    // They are answered in turn: its own would be there.
+    twin.set_nonblocking(true).unwrap();
+    let error = twin.recv(&mut buffer).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 }

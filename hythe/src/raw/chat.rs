@@ -506,7 +506,10 @@ impl Talk for Chat {
         };
         let still = async {
             stillness(self.idle, || said.get() + channel.sent()).await;
-            Ok(Leaving::Ended)
+            match channel.socket().unacknowledged() {
+                Ok(1..) => Err(cut_off(channel)),
+                _ => Ok(Leaving::Ended),
+            }
         };
         // In turns: each of them could use up the budget of every turn.
         let leaving = or(race(speak, hear(channel, &member)), still).await;
@@ -573,10 +576,15 @@ async fn hear(channel: &Channel, member: &Member) -> io::Result<Leaving> {
         let too_long = async {
             poll_fn(|context| member.poll_leaving(context)).await;
             sleep(FAREWELL).await;
-            // What it did not take is thrown away with the connection.
-            channel.socket().set(Linger(Some(Duration::ZERO))).ok();
-            Err(io::ErrorKind::TimedOut.into())
+            Err(cut_off(channel))
         };
         or(channel.send_all(&lines, More::No), too_long).await?;
     }
+}
+
+/// Has what a member did not take thrown away with its connection, lest the
+/// kernel keep it.
+fn cut_off(channel: &Channel) -> io::Error {
+    channel.socket().set(Linger(Some(Duration::ZERO))).ok();
+    io::ErrorKind::TimedOut.into()
 }

@@ -173,8 +173,8 @@ impl Answers {
         }
     }
 
-    /// Takes what comes from another machine's port of this number for a service
-    /// like this one.
+    /// Answers nothing that comes from a port of this number either: where another
+    /// machine has the same service.
     pub fn set_own_port(&self, port: Option<u16>) {
         self.own_port.set(port);
     }
