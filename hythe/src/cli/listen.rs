@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::rc::Rc;
 use std::sync::OnceLock;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -18,15 +18,16 @@ use hythe_net::{
 use rustix::process::{Resource, getrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::chat::Operator;
 use super::failure::{Exit, Failure, cause};
-use super::remote::{Ended as Work, run as run_on_reactor, run_gently, shown, signals};
+use super::remote::{Ended as Work, run as run_on_reactor, run_gently, signals};
 use super::serve::parse_count;
 use super::sockets::{Conversation, Place, known_as, standard, taken};
 use super::tls::Certificate;
 use crate::quantity::parse_span;
 use crate::raw::{
-    Audience, Chat, Ended, Error as RawError, GRACE, Input, Manner, Offer, Output, Program, Room,
-    Service, Talk, answer_datagram, converse, exchange, keep_alive,
+    Answers, Audience, Chat, Ended, Error as RawError, GRACE, Input, Manner, Offer, Output,
+    Program, Service, Talk, converse, exchange, keep_alive,
 };
 use crate::tls::{Acceptor, Channel};
 
@@ -64,7 +65,8 @@ pub(super) struct Args {
     )]
     exec: Option<OsString>,
 
-    /// Repeat each line that one client says to all others: a chat
+    /// Repeat each line that one client says to all others: a chat. Whoever says
+    /// no more goes on hearing. Standard input and output take part
     #[arg(long, env = "HYTHE_BROADCAST", value_parser = BoolishValueParser::new(),
           help_heading = "What to do")]
     broadcast: bool,
@@ -145,13 +147,15 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         return args.serve(&address, Model::cores(), offer);
     }
     if args.broadcast {
-        let room = room();
-        speak_for_operator(room.clone());
+        let operator = Operator::enter();
         // One loop: whatever is said goes to all.
         let model = Model::Events {
             mux: MuxKind::EpollEdge,
         };
-        return args.serve(&address, model, Offer::new(Chat::new(room, idle), acceptor));
+        let chat = Chat::new(operator.room(), idle);
+        let served = args.serve(&address, model, Offer::new(chat, acceptor));
+        operator.leave();
+        return served;
     }
     match &args.exec {
         Some(command) if args.keep => {
@@ -236,19 +240,16 @@ impl Args {
     }
 
     fn limits(&self) -> Limits {
-        let patience = match (self.conversation.idle(), self.service) {
-            (Some(idle), _) => Patience { idle, bytes: 1 },
-            // Strangers try these.
-            (None, Some(_)) => Patience::default(),
-            (None, None) => Patience {
-                idle: Duration::MAX,
-                bytes: 1,
-            },
+        let idle = match (self.conversation.idle(), self.service) {
+            (Some(idle), _) => idle,
+            (None, Some(_)) => SERVICE_IDLE,
+            (None, None) => Duration::MAX,
         };
         Limits {
             max: self.max_connections,
             max_per_address: self.max_connections,
-            patience,
+            // Any byte is enough, as --idle has it.
+            patience: Patience { idle, bytes: 1 },
             drain: match self.exec {
                 Some(_) => GRACE,
                 None => Duration::ZERO,
@@ -412,7 +413,9 @@ impl Args {
 
     fn answer(&self, address: &Addr, service: Service) -> Result<(), Failure> {
         let failed = |error: io::Error| Failure::new(Exit::Other, cause(&error));
-        let answer = async move |datagram: Datagram| answer_datagram(service, datagram).await;
+        let answers = Rc::new(Answers::new(service));
+        let answering = Rc::clone(&answers);
+        let answer = async move |datagram: Datagram| answering.answer(datagram).await;
         let server = DatagramServer::bind(address, answer)
             .map_err(|error| taken(address, &error))?
             .failed(datagram_failed)
@@ -420,6 +423,7 @@ impl Args {
                 drain: Duration::ZERO,
                 ..Limits::default()
             });
+        answers.set_own_port(server.address().port());
         let mut stop = signals(&STOPPING).map_err(failed)?;
         stop.set_nonblocking(false).map_err(failed)?;
         let shutdown = server.shutdown();
@@ -434,6 +438,10 @@ impl Args {
         server.serve().map_err(failed)
     }
 }
+
+/// How long nothing may move on a connection to a small service, where the user
+/// does not say: strangers try these, and some never leave.
+const SERVICE_IDLE: Duration = Duration::from_secs(300);
 
 /// The signals that stop a listener.
 const STOPPING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
@@ -455,57 +463,4 @@ fn datagram_failed(_: Option<&Addr>, failure: &NetFailure) {
         // `eprintln` panics where standard error is closed.
         writeln!(io::stderr(), "hythe: {failure}").ok();
     }
-}
-
-/// How many lines wait for standard output, if whoever reads it is slow; beyond
-/// them it misses some, lest all others wait.
-const LINES_WAITING: usize = 4096;
-
-/// A room that standard output listens to.
-fn room() -> Room {
-    let (sender, lines) = sync_channel::<Vec<u8>>(LINES_WAITING);
-    let printing = thread::Builder::new().name("output".into());
-    let started = printing.spawn(move || {
-        let Ok(output) = Output::standard() else {
-            return;
-        };
-        let on_terminal = io::stdout().is_terminal();
-        for mut line in lines {
-            if on_terminal {
-                line = (shown(line.trim_ascii_end()) + "\n").into_bytes();
-            }
-            // Whoever read it has seen enough; the others talk on.
-            if output.write(&line).is_err() {
-                break;
-            }
-        }
-    });
-    match started {
-        Ok(_) => Room::with_listener(move |line| print(&sender, line)),
-        Err(_) => Room::default(),
-    }
-}
-
-fn print(sender: &SyncSender<Vec<u8>>, line: &[u8]) {
-    sender.try_send(line.to_vec()).ok();
-}
-
-/// Says to all what standard input says, line by line.
-fn speak_for_operator(room: Room) {
-    let speak = move || {
-        let mut line = Vec::new();
-        let mut input = io::stdin().lock();
-        while matches!(input.read_until(b'\n', &mut line), Ok(count) if count > 0) {
-            if !line.ends_with(b"\n") {
-                line.push(b'\n');
-            }
-            room.say(&line);
-            line.clear();
-        }
-    };
-    // Without it, the others can talk.
-    thread::Builder::new()
-        .name("input".into())
-        .spawn(speak)
-        .ok();
 }

@@ -6,6 +6,7 @@
 
 mod announce;
 mod change;
+mod chat;
 mod completing;
 mod completions;
 mod config;

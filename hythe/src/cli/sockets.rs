@@ -18,7 +18,7 @@ use crate::raw::{self, Ended, Input, Manner, Output};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Conversation {
     /// End after this long without a byte in either direction: seconds, or with
-    /// m, h or d [default: never]
+    /// m, h or d [default: never; of listen --service 300 s]
     #[arg(long, env = "HYTHE_IDLE", value_name = "TIME", value_parser = parse_span,
           help_heading = "Conversation")]
     pub(super) idle: Option<u64>,

@@ -30,12 +30,12 @@ use std::time::Duration;
 use hythe_net::Socket;
 use hythe_net::option::{KeepAlive, KeepCount, KeepIdle, KeepInterval};
 
-pub use chat::{Chat, LONGEST_LINE, MOST_WAITING, Room};
+pub use chat::{Chat, LONGEST_LINE, Leaving, Lines, MOST_WAITING, Member, Room};
 pub use converse::{Ended, Manner, converse};
 pub use datagrams::{Audience, exchange};
 pub use offer::{Offer, Talk};
 pub use program::{GRACE, Program, ProgramError};
-pub use service::{Service, answer_datagram};
+pub use service::{Answers, Service};
 pub use standard::{Input, Output};
 
 /// Why a conversation broke off: which end of it, and the system's reason.

@@ -2,12 +2,15 @@
 //! 862), discard (RFC 863), character generator (RFC 864), daytime (RFC 867) and
 //! time (RFC 868), over TCP and UDP.
 
-use std::future::poll_fn;
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::task::{Poll, ready};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hythe_net::reactor::lease;
+use futures_lite::future::race;
+use hythe_net::reactor::{lease, now};
 use hythe_net::{Addr, Connection, Datagram, More};
 use jiff::Zoned;
 
@@ -98,13 +101,21 @@ fn pattern() -> Vec<u8> {
     pattern
 }
 
-/// Whatever the peer says is thrown away, and its end does not matter: it ends
-/// by closing.
+/// Whatever the peer says is thrown away meanwhile, and its end does not matter:
+/// it ends by closing.
 async fn chargen(channel: &Channel) -> io::Result<()> {
     let pattern = pattern();
-    loop {
-        channel.send_all(&pattern, More::No).await?;
-    }
+    let talking = async {
+        loop {
+            channel.send_all(&pattern, More::No).await?;
+        }
+    };
+    let deaf = async {
+        discard(channel).await?;
+        pending().await
+    };
+    // In turns: each of them could use up the budget of every turn.
+    race(talking, deaf).await
 }
 
 /// `Saturday, November 28, 2026 14:01:09-UTC`, the first of the forms that RFC
@@ -133,32 +144,142 @@ const MOST_CHARACTERS: usize = 512;
 /// day, character generator and time; nobody sends from port 0.
 const TALKATIVE: [u16; 6] = [0, 7, 13, 17, 19, 37];
 
-/// Answers a datagram. Since anybody can claim to be anybody, no answer is
-/// longer than what it answers, but for the few bytes of the time.
-///
-/// # Errors
-/// As [`Datagram::reply`].
-pub async fn answer_datagram(service: Service, datagram: Datagram) -> io::Result<()> {
-    let talkative = |peer: &Addr| peer.port().is_some_and(|port| TALKATIVE.contains(&port));
-    if talkative(&datagram.peer) {
-        return Ok(());
-    }
-    match service {
-        Service::Echo => datagram.reply(&datagram.bytes).await,
-        Service::Discard => Ok(()),
-        Service::Chargen => {
-            let most = datagram.bytes.len().min(MOST_CHARACTERS);
-            let length = getrandom::u32().map_err(io::Error::other)? as usize % (most + 1);
-            datagram.reply(&pattern()[..length]).await
+/// How many answers an address gets in a second: more than people and their
+/// tools ask for, and few enough that whoever answers answers soon misses one,
+/// which is its last.
+const ANSWERS: u16 = 100;
+
+/// Among how many counts the addresses are spread. Two that share one have the
+/// answers of one between them.
+const COUNTS: usize = 1024;
+
+/// A small service as it answers datagrams, of which nobody knows who sent them:
+/// no answer is longer than what it answers, but for the few bytes of the time,
+/// and none goes to who seems to be such a service, too.
+#[derive(Debug)]
+pub struct Answers {
+    service: Service,
+    own_port: Cell<Option<u16>>,
+    rate: RefCell<Rate>,
+}
+
+impl Answers {
+    /// Answers of this service.
+    pub fn new(service: Service) -> Self {
+        Self {
+            service,
+            own_port: Cell::new(None),
+            rate: RefCell::new(Rate::new(Instant::now())),
         }
-        Service::Daytime => datagram.reply(daytime().as_bytes()).await,
-        Service::Time => datagram.reply(&time()).await,
+    }
+
+    /// Answers nothing that comes from a port of this number either: where another
+    /// machine has the same service.
+    pub fn set_own_port(&self, port: Option<u16>) {
+        self.own_port.set(port);
+    }
+
+    /// Answers a datagram, or not.
+    ///
+    /// # Errors
+    /// As [`Datagram::reply`].
+    pub async fn answer(&self, datagram: Datagram) -> io::Result<()> {
+        if !self.may_answer(&datagram.peer, now()) {
+            return Ok(());
+        }
+        match self.service {
+            Service::Echo => datagram.reply(&datagram.bytes).await,
+            Service::Discard => Ok(()),
+            Service::Chargen => {
+                let most = datagram.bytes.len().min(MOST_CHARACTERS);
+                let length = getrandom::u32().map_err(io::Error::other)? as usize % (most + 1);
+                datagram.reply(&pattern()[..length]).await
+            }
+            Service::Daytime => datagram.reply(daytime().as_bytes()).await,
+            Service::Time => datagram.reply(&time()).await,
+        }
+    }
+
+    fn may_answer(&self, peer: &Addr, now: Instant) -> bool {
+        let answers = |port| TALKATIVE.contains(&port) || self.own_port.get() == Some(port);
+        !peer.port().is_some_and(answers) && self.rate.borrow_mut().allows(peer, now)
+    }
+}
+
+/// How many answers went where in this second. Nobody can choose whom to share a
+/// count with, since the hash has a secret.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    hash: RandomState,
+    counts: Box<[u16]>,
+}
+
+impl Rate {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            hash: RandomState::new(),
+            counts: vec![0; COUNTS].into(),
+        }
+    }
+
+    fn allows(&mut self, peer: &Addr, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            self.since = now;
+            self.counts.fill(0);
+        }
+        let hash = match peer.ip() {
+            Some(ip) => self.hash.hash_one(ip),
+            None => self.hash.hash_one(peer),
+        };
+        let count = &mut self.counts[hash as usize % COUNTS];
+        let allowed = *count < ANSWERS;
+        *count += u16::from(allowed);
+        allowed
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hythe_net::mux::Epoll;
+    use hythe_net::reactor::{spawn, timeout};
+    use hythe_net::{Reactor, Stream};
+
     use super::*;
+
+    /// Has a client meet a service.
+    fn meet(service: Service, client: impl AsyncFnOnce(Stream) -> io::Result<()>) {
+        let reactor = Reactor::new(Epoll::edge().unwrap()).unwrap();
+        let met = reactor.block_on(async {
+            let (client_end, server_end) = Stream::pair()?;
+            let peer = "127.0.0.1:1024".parse()?;
+            let connection = Connection::new(Channel::plain(server_end), peer);
+            spawn(async move { drop(service.talk(connection).await) });
+            timeout(Duration::from_secs(60), client(client_end)).await?
+        });
+        met.unwrap().unwrap();
+    }
+
+    #[test]
+    fn characters_come_while_what_is_sent_is_thrown_away() {
+        meet(Service::Chargen, async |client| {
+            // More than the kernel keeps on the way.
+            client.send_all(&vec![b'x'; 4 << 20], More::No).await?;
+            client.shutdown(hythe_net::How::Write)?;
+            let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+            while got.len() < 4 << 20 {
+                let count = client.recv(&mut buffer).await?;
+                got.extend_from_slice(&buffer[..count]);
+            }
+            let wanted = pattern();
+            assert!(
+                got.chunks(wanted.len())
+                    .all(|part| wanted.starts_with(part))
+            );
+            Ok(())
+        });
+    }
 
     #[test]
     fn the_pattern_is_that_of_the_rfc() {
@@ -170,5 +291,30 @@ mod tests {
         assert!(lines[0].starts_with(" !\"#$%&'()*+,-./0123456789"));
         assert!(lines[1].starts_with("!\"#"));
         assert!(lines[94].starts_with("~ !\""));
+    }
+
+    #[test]
+    fn no_datagram_is_answered_that_would_begin_an_endless_talk() {
+        let answers = Answers::new(Service::Echo);
+        answers.set_own_port(Some(7007));
+        let begin = Instant::now();
+        let answered = |peer: &str, millis| {
+            let now = begin + Duration::from_millis(millis);
+            answers.may_answer(&peer.parse().unwrap(), now)
+        };
+        for port in [0, 7, 19, 7007] {
+            assert!(!answered(&format!("192.0.2.1:{port}"), 0));
+        }
+        // A loop at whatever port ends at the first answer that is left out.
+        let count = |millis| {
+            (0..1000)
+                .filter(|_| answered("192.0.2.1:9", millis))
+                .count()
+        };
+        assert_eq!(count(0), usize::from(ANSWERS));
+        assert_eq!(count(900), 0);
+        assert_eq!(count(1100), usize::from(ANSWERS));
+        let others = (0..20).filter(|n| answered(&format!("198.51.100.{n}:9"), 1100));
+        assert!(others.count() > 10, "others are answered meanwhile");
     }
 }
