@@ -89,13 +89,17 @@ fn variables_are_as_wrong_as_flags() {
 #[test]
 fn flags_come_from_variables() {
     for (variables, line, wanted) in [
-        (&[("HYTHE_SERVICE", "echo")][..], "listen 127.0.0.1:0", "x"),
+        (
+            &[("HYTHE_SERVICE", "echo")][..],
+            "listen 127.0.0.1:0",
+            Some("x\n"),
+        ),
         (
             &[("HYTHE_EXEC", "cat"), ("HYTHE_KEEP", "1")],
             "listen 127.0.0.1:0",
-            "x",
+            Some("x\n"),
         ),
-        (&[("HYTHE_BROADCAST", "true")], "listen 127.0.0.1:0", ""),
+        (&[("HYTHE_BROADCAST", "true")], "listen 127.0.0.1:0", None),
     ] {
         let mut command = hythe();
         command.args(line.split(' '));
@@ -104,8 +108,12 @@ fn flags_come_from_variables() {
         let address = crate::talk::listens(&listener);
         for _ in 0..2 {
             let client = connect(&address, &[]);
-            client.say("x");
-            assert_eq!(client.succeeds(), wanted.as_bytes());
+            client.say("x\n");
+            match wanted {
+                // In a chat, whoever has said all goes on hearing.
+                None => listener.hears("x\n"),
+                Some(wanted) => assert_eq!(client.succeeds(), wanted.as_bytes()),
+            }
         }
         listener.stops();
     }
