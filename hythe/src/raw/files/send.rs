@@ -504,7 +504,7 @@ impl Session<'_> {
                     self.room_for(reading.buffer.len() as u64).await;
                     self.send(&reading.head, More::Follows).await?;
                     self.send(&reading.buffer, More::No).await?;
-                    self.moved(&meter, reading.buffer.len() as u64).await;
+                    self.moved(&meter, reading.buffer.len() as u64).await?;
                 }
                 Ok(Step::End) => return self.send(&reading.head, More::No).await,
                 Err(text) => return self.say(&Message::Abandon { id, text: &text }).await,
@@ -560,15 +560,22 @@ impl Session<'_> {
         .await;
     }
 
-    async fn moved(&self, meter: &Meter, length: u64) {
+    /// Counts what was sent, and waits as long as the rate wants.
+    async fn moved(&self, meter: &Meter, length: u64) -> Result<()> {
         self.sent.set(self.sent.get() + length);
         let mut counts = self.counts.get();
         counts.bytes += length;
         self.counts.set(counts);
-        let wait = meter.count(length);
-        if !wait.is_zero() {
-            sleep(wait).await;
+        let mut wait = meter.count(length);
+        while !wait.is_zero() {
+            let some = wait.min(SIGN_OF_LIFE);
+            sleep(some).await;
+            wait -= some;
+            if !wait.is_zero() {
+                self.say(&Message::Wait).await?;
+            }
         }
+        Ok(())
     }
 
     fn settle(&self, item: &Item, outcome: Outcome, text: &str) {
