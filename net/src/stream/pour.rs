@@ -176,6 +176,9 @@ impl<S: Sink> Pouring<S> {
                 break Ok(Some(Poured::Full));
             }
             if *moved >= STRIDE && filled == 0 {
+                // What is waited for now may be less than what was before.
+                let together = self.sink.expected().clamp(1, TOGETHER);
+                self.set_low_water(together as u32);
                 break Ok(None);
             }
             match self.socket.recv(&mut buffer[filled..room]) {
@@ -222,6 +225,45 @@ impl<S: Sink> Pouring<S> {
         if bytes != self.low_water {
             self.socket.set(RecvLowWater(bytes)).ok();
             self.low_water = bytes;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Socket, create_server};
+
+    /// Expects so many bytes more.
+    struct Expecting(u64);
+
+    impl Sink for Expecting {
+        fn room(&self) -> u64 {
+            u64::MAX
+        }
+
+        fn expected(&self) -> u64 {
+            self.0
+        }
+
+        fn take(&mut self, _: &[u8]) {}
+    }
+
+    #[test]
+    fn a_stride_ends_with_waiting_for_what_is_still_to_come() {
+        for (expected, low_water) in [(0, 1), (5, 5), (u64::MAX, TOGETHER as u32)] {
+            let listener = create_server(&"127.0.0.1:0".parse().unwrap(), false).unwrap();
+            let address = listener.sock_name().unwrap();
+            let socket = Socket::new(address.domain(), crate::Kind::STREAM).unwrap();
+            socket.connect(&address).unwrap();
+            let mut pouring = Pouring {
+                socket,
+                sink: Expecting(expected),
+                low_water: 100_000,
+            };
+            let mut moved = STRIDE;
+            let end = pouring.receive(&mut [0; 16], &mut moved).unwrap();
+            assert_eq!((end, moved, pouring.low_water), (None, STRIDE, low_water));
         }
     }
 }

@@ -47,11 +47,13 @@ fn protocol(text: impl std::fmt::Display) -> Error {
 
 /// A connection that was lost.
 fn lost(error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => Error::new(
-            Reason::Lost,
-            "the other end has closed the connection".to_owned(),
-        ),
-        _ => Error::lost(error),
-    }
+    let text = match error.kind() {
+        io::ErrorKind::TimedOut => "the other end makes no progress",
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+            "the other end has closed the connection"
+        }
+        io::ErrorKind::ConnectionReset => "the other end has reset the connection",
+        _ => return Error::lost(error),
+    };
+    Error::new(Reason::Lost, text)
 }

@@ -1,9 +1,12 @@
 //! [`Receiver`]: one sender after another, until one has sent all.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -113,6 +116,7 @@ impl Receiver {
         let mut session = Session {
             channel: &channel,
             outbox: &outbox,
+            unsent: RefCell::default(),
             watch,
         };
         let machine = session.run(machine, &mut self.replacing).await?;
@@ -120,7 +124,8 @@ impl Receiver {
             Some(error) => {
                 session.flush().await.ok();
                 let text = crate::visible::visible(&error.text);
-                if error.reason == Reason::Protocol {
+                // One that wants to encrypt sees that this is no TLS.
+                if matches!(error.reason, Reason::Protocol | Reason::NotAllowed) {
                     let mut refusal = Vec::new();
                     Message::Refuse(&text).encode(&mut refusal);
                     channel.send_all(&refusal, More::No).await.ok();
@@ -147,6 +152,9 @@ impl fmt::Debug for Receiver {
 struct Session<'a> {
     channel: &'a Channel,
     outbox: &'a Outbox,
+    /// What has left the outbox and is still to be sent: one who sends it may be
+    /// given up at any moment, and the next one goes on.
+    unsent: RefCell<Vec<u8>>,
     watch: &'a dyn Watch,
 }
 
@@ -195,13 +203,14 @@ impl Session<'_> {
     async fn pour(&self, machine: Receiving) -> Result<Receiving> {
         let answering = async {
             loop {
-                let (bytes, told) = poll_fn(|context| self.outbox.poll_take(context)).await;
-                told.into_iter().for_each(|told| self.tell(told));
-                if let Err(error) = self.channel.send_all(&bytes, More::No).await {
+                let taken = poll_fn(|context| self.outbox.poll_take(context)).await;
+                self.keep(taken);
+                if let Err(error) = self.send_unsent().await {
                     // What comes may say why it wants no answers.
                     if error.kind() == io::ErrorKind::TimedOut {
                         return Err(lost(&error));
                     }
+                    self.unsent.borrow_mut().clear();
                 }
             }
         };
@@ -219,12 +228,31 @@ impl Session<'_> {
     }
 
     async fn flush(&self) -> Result<()> {
-        while let Some((bytes, told)) = self.outbox.take() {
-            told.into_iter().for_each(|told| self.tell(told));
-            let sent = self.channel.send_all(&bytes, More::No).await;
-            sent.map_err(|error| lost(&error))?;
+        if let Some(taken) = self.outbox.take() {
+            self.keep(taken);
         }
-        Ok(())
+        self.send_unsent().await.map_err(|error| lost(&error))
+    }
+
+    fn keep(&self, (bytes, told): (Vec<u8>, VecDeque<Told>)) {
+        self.unsent.borrow_mut().extend_from_slice(&bytes);
+        told.into_iter().for_each(|told| self.tell(told));
+    }
+
+    async fn send_unsent(&self) -> io::Result<()> {
+        loop {
+            let sent = poll_fn(|context| {
+                let unsent = self.unsent.borrow();
+                match unsent.is_empty() {
+                    true => Poll::Ready(Ok(0)),
+                    false => self.channel.poll_send(context, &unsent, More::No),
+                }
+            });
+            match sent.await? {
+                0 => return self.channel.flush().await,
+                sent => drop(self.unsent.borrow_mut().drain(..sent)),
+            }
+        }
     }
 
     async fn decide(&self, name: String, replacing: &mut Replacing) -> Result<bool> {

@@ -263,10 +263,8 @@ impl Receiving {
             Message::Finish => self.finish(),
             Message::Wait => {}
             Message::Refuse(text) => {
-                self.fail(Error::new(
-                    Reason::NotAllowed,
-                    crate::visible::visible(text),
-                ));
+                let text = format!("the sender gave up: {}", crate::visible::visible(text));
+                self.fail(Error::new(Reason::NotAllowed, text));
             }
             _ => self.fail(protocol("a message that only a receiver says")),
         }

@@ -211,7 +211,12 @@ async fn receive_key(channel: &Channel) -> Result<Vec<u8>> {
             Some(Received {
                 message: Message::Refuse(text),
                 ..
-            }) => return Err(refused(&visible(text))),
+            }) => {
+                return Err(refused(&format!(
+                    "the other end gave up: {}",
+                    visible(text)
+                )));
+            }
             Some(_) => return Err(protocol("no exchange of keys")),
             None => {}
         }

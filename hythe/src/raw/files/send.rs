@@ -1,7 +1,7 @@
 //! [`Sender`]: files and folders to a receiver, as far as it does not have them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::future::poll_fn;
 use std::io;
@@ -18,7 +18,7 @@ use hythe_net::reactor::{sleep, unblock};
 use hythe_net::{More, Patience, Stream};
 use hythe_wire::transfer::{
     BLOCK, Entry, Hash, Kind, MOST_OPEN, MOST_PATH, MOST_ZEROS, Message, Outcome, Received,
-    VERSION, WINDOW,
+    VERSION, WINDOW, blocks,
 };
 use rustix::fs::OFlags;
 
@@ -235,6 +235,7 @@ impl Sender<'_> {
             heard_bytes: Cell::new(0),
             acknowledged: Cell::new(0),
             sent: Cell::new(0),
+            finishing: Cell::new(false),
             over: Cell::new(false),
             counts: Cell::default(),
         };
@@ -287,8 +288,10 @@ struct Session<'a> {
     heard_bytes: Cell<usize>,
     /// How many bytes of blocks the receiver has on its disk.
     acknowledged: Cell<u64>,
-    /// How many were sent.
+    /// How many were sent, or are about to be.
     sent: Cell<u64>,
+    /// Whether the receiver was told that this was all.
+    finishing: Cell<bool>,
     /// Whether no answer is waited for any more.
     over: Cell<bool>,
     counts: Cell<Counts>,
@@ -340,11 +343,20 @@ impl Session<'_> {
                 outcome,
                 text: visible(text),
             },
+            Message::Finished if !self.finishing.get() => {
+                return Err(protocol("an end before all was sent"));
+            }
             Message::Finished => {
                 self.over.set(true);
                 Answer::Finished
             }
-            Message::Ack(bytes) if bytes <= self.sent.get() => {
+            Message::Ack(bytes) if bytes > self.sent.get() => {
+                return Err(protocol("it acknowledges more than was sent"));
+            }
+            Message::Ack(bytes) if bytes < self.acknowledged.get() => {
+                return Err(protocol("it acknowledges less than before"));
+            }
+            Message::Ack(bytes) => {
                 self.acknowledged.set(bytes);
                 return Ok(());
             }
@@ -409,23 +421,30 @@ impl Session<'_> {
         }
         let items = self.sender.items;
         let mut open: HashMap<u32, &Item> = HashMap::new();
+        // Of those that are open, which are on their way or were.
+        let mut begun: HashSet<u32> = HashSet::new();
         let mut next = 0;
         while next < items.len() || !open.is_empty() {
             self.tell_of(&mut open, &mut next).await?;
             match self.answer().await {
                 Answer::Want { id, has_part } => {
                     let item = *open.get(&id).ok_or_else(|| protocol("an unknown file"))?;
+                    if !begun.insert(id) {
+                        return Err(protocol("it wants a file for the second time"));
+                    }
                     self.send_item(id, item, has_part).await?;
                 }
                 Answer::Outcome { id, outcome, text } => {
                     let item = open
                         .remove(&id)
                         .ok_or_else(|| protocol("an unknown file"))?;
+                    begun.remove(&id);
                     self.settle(item, outcome, &text);
                 }
                 _ => return Err(protocol("an answer to no question")),
             }
         }
+        self.finishing.set(true);
         self.say(&Message::Finish).await?;
         match self.answer().await {
             Answer::Finished => Ok(()),
@@ -462,7 +481,7 @@ impl Session<'_> {
             Err(text) => return self.say(&Message::Abandon { id, text: &text }).await,
         };
         let there = match has_part {
-            true => self.ask(id).await?,
+            true => self.ask(id, blocks(item.size)).await?,
             false => Vec::new(),
         };
         let meter = Meter::new(self.sender.rate.clone());
@@ -504,7 +523,7 @@ impl Session<'_> {
                     self.room_for(reading.buffer.len() as u64).await;
                     self.send(&reading.head, More::Follows).await?;
                     self.send(&reading.buffer, More::No).await?;
-                    self.moved(&meter, reading.buffer.len() as u64).await;
+                    self.moved(&meter, reading.buffer.len() as u64).await?;
                 }
                 Ok(Step::End) => return self.send(&reading.head, More::No).await,
                 Err(text) => return self.say(&Message::Abandon { id, text: &text }).await,
@@ -512,8 +531,8 @@ impl Session<'_> {
         }
     }
 
-    /// Which blocks are there already.
-    async fn ask(&self, id: u32) -> Result<Vec<Hash>> {
+    /// Which of so many blocks are there already.
+    async fn ask(&self, id: u32, blocks: u64) -> Result<Vec<Hash>> {
         self.say(&Message::Ask { id }).await?;
         let mut there = Vec::new();
         // Outcomes of others may come in between.
@@ -525,10 +544,23 @@ impl Session<'_> {
                         break;
                     }
                     there.extend(hashes(&it));
+                    if there.len() as u64 > blocks {
+                        return Err(protocol("more hashes than the file has blocks"));
+                    }
                 }
-                Answer::Outcome { id: of, .. } if of == id => break,
                 Answer::Have { .. } => return Err(protocol("hashes of another file")),
-                other => others.push(other),
+                // Each open one has at most a wish and an outcome.
+                _ if others.len() == 2 * MOST_OPEN => {
+                    return Err(protocol("it says more than it was asked"));
+                }
+                other => {
+                    // It is not wanted any more, which is seen where it would be sent.
+                    let is_settled = matches!(&other, Answer::Outcome { id: of, .. } if *of == id);
+                    others.push(other);
+                    if is_settled {
+                        break;
+                    }
+                }
             }
         }
         let mut heard = self.heard.borrow_mut();
@@ -547,28 +579,36 @@ impl Session<'_> {
             .any(|answer| matches!(answer, Answer::Outcome { id: of, .. } if *of == id))
     }
 
-    /// Waits until no more than a window is on its way with this.
+    /// Waits until no more than a window is on its way with this, which counts from
+    /// then on: its acknowledgement may be heard before we know that all is sent.
     async fn room_for(&self, length: u64) {
         poll_fn(|_| {
             let away = self.sent.get() - self.acknowledged.get();
-            match away + length <= WINDOW {
-                true => Poll::Ready(()),
-                // It is acknowledged to this task.
-                false => Poll::Pending,
+            // It is acknowledged to this task.
+            if away + length > WINDOW {
+                return Poll::Pending;
             }
+            self.sent.set(self.sent.get() + length);
+            Poll::Ready(())
         })
         .await;
     }
 
-    async fn moved(&self, meter: &Meter, length: u64) {
-        self.sent.set(self.sent.get() + length);
+    /// Counts what was sent, and waits as long as the rate wants.
+    async fn moved(&self, meter: &Meter, length: u64) -> Result<()> {
         let mut counts = self.counts.get();
         counts.bytes += length;
         self.counts.set(counts);
-        let wait = meter.count(length);
-        if !wait.is_zero() {
-            sleep(wait).await;
+        let mut wait = meter.count(length);
+        while !wait.is_zero() {
+            let some = wait.min(SIGN_OF_LIFE);
+            sleep(some).await;
+            wait -= some;
+            if !wait.is_zero() {
+                self.say(&Message::Wait).await?;
+            }
         }
+        Ok(())
     }
 
     fn settle(&self, item: &Item, outcome: Outcome, text: &str) {
