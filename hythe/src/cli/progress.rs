@@ -199,6 +199,7 @@ impl Progress {
     }
 
     fn end(&self, name: &str) {
+        self.started.borrow_mut().remove(name);
         let ended = self.state().active.remove(name);
         if let Some(bar) = ended.and_then(|active| active.bar) {
             bar.finish_and_clear();
@@ -242,12 +243,12 @@ impl Progress {
             .active
             .get(name)
             .map_or(0, |active| active.meter.moved());
+        let begun = self.started.borrow_mut().remove(name);
         self.end(name);
         self.one_more(1, bytes);
         if self.bars.is_none() {
             return;
         }
-        let begun = self.started.borrow_mut().remove(name);
         let mut text = format!("{}: {}", shown(name.as_bytes()), size(bytes));
         if let Some((since, before)) = begun {
             let seconds = since.elapsed().as_secs_f64();

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
+use hythe_net::reactor::sleep;
 use hythe_net::{Addr, Listener, SocketFile, create_server};
 
 use super::failure::{Exit, Failure, cause};
 use super::progress::{Progress, Show, Style};
 use super::remote::{Ended, exit, run as run_on_reactor};
 use super::secret::SecretArgs;
-use super::sockets::{Place, counted, taken};
+use super::sockets::{Place, counted, known_as, taken};
 use crate::client::{Error, Reason};
 use crate::quantity::parse_span;
 use crate::raw::files::{Answer, Counts, Question, Receiver, Replacing, WRONG_SECRETS};
@@ -60,6 +61,9 @@ pub(super) struct Args {
     #[command(flatten)]
     show: Show,
 }
+
+/// How long to wait before the next connection is tried, where one failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let secret = args.secret.secret()?;
@@ -150,12 +154,17 @@ impl Args {
     ) -> Result<(), Failure> {
         let mut wrong_secrets = 0;
         loop {
-            let stream = listener
-                .accept()
-                .await
-                .map_err(|error| cannot_accept(&error))?;
+            let stream = match listener.accept().await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    // One that has gone already, or no descriptor is left just now.
+                    progress.failed(&format!("cannot accept: {}", cause(&error)));
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
             let peer = stream.socket().peer_name();
-            let peer = peer.map_or_else(|_| "somebody".to_owned(), |peer| peer.to_string());
+            let peer = peer.map_or_else(|_| "somebody".to_owned(), |peer| known_as(&peer));
             match receiver.receive(stream, &Told(progress)).await {
                 Ok(counts) => {
                     let ended = self.finished(counts, &peer, progress);

@@ -48,6 +48,9 @@ pub(super) fn existing_password(question: &str) -> Result<Vec<u8>, Failure> {
     }
 }
 
+/// The variable that holds a secret.
+const SECRET: &str = "HYTHE_SECRET";
+
 /// The secret that two who send and receive share.
 #[derive(Debug, clap::Args)]
 pub(super) struct SecretArgs {
@@ -89,6 +92,10 @@ impl SecretArgs {
                 without_newline(secret)
             }
             (None, Some(secret)) if !secret.is_empty() => secret.clone().into_vec(),
+            // The flag hides the variable.
+            (None, Some(_)) if std::env::var_os(SECRET).is_some_and(|it| !it.is_empty()) => {
+                std::env::var_os(SECRET).unwrap_or_default().into_vec()
+            }
             (None, Some(_)) if io::stdin().is_terminal() => password("Secret: ")?,
             (None, Some(_)) => {
                 let text = "--secret asks for the secret at a terminal, and there is none; \

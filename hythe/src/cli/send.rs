@@ -1,5 +1,6 @@
 //! `hythe send`: files and folders to a `hythe receive`.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -110,13 +111,13 @@ impl Args {
             rate: self.limit_rate.map(|rate| Arc::new(Rate::new(rate))),
         };
         let mut tries = Tries::default();
+        let moved = Moved::new(progress);
         loop {
             let sent = match self.dial(target).await {
                 Ok(stream) => {
                     tries.connected = true;
-                    let moved = Moved::new(progress);
                     let sent = sender.send(stream, &moved).await;
-                    if moved.any() {
+                    if moved.any.take() {
                         tries.failed = 0;
                     }
                     sent
@@ -186,26 +187,34 @@ impl Tries {
 /// Passes on what happens, and sees whether anything got on.
 struct Moved<'a> {
     progress: &'a Progress,
-    any: std::cell::Cell<bool>,
+    any: Cell<bool>,
+    /// The file that was begun last, and where.
+    reached: RefCell<Option<(String, u64)>>,
 }
 
 impl<'a> Moved<'a> {
     fn new(progress: &'a Progress) -> Self {
         Self {
             progress,
-            any: std::cell::Cell::new(false),
+            any: Cell::new(false),
+            reached: RefCell::default(),
         }
-    }
-
-    fn any(&self) -> bool {
-        self.any.get()
     }
 }
 
 impl Watch for Moved<'_> {
     fn event(&self, event: Event<'_>) {
-        if let Event::Done { .. } | Event::Begun { .. } = event {
-            self.any.set(true);
+        match &event {
+            Event::Done { .. } => self.any.set(true),
+            Event::Begun { name, offset, .. } => {
+                let before = self.reached.replace(Some(((*name).to_owned(), *offset)));
+                // Further in the same file than the last time.
+                let further = |(file, reached)| file == *name && reached < *offset;
+                if before.is_some_and(further) {
+                    self.any.set(true);
+                }
+            }
+            _ => {}
         }
         if let Event::Failed { name, error } = &event {
             self.progress.failed(&format!("{name}: {error}"));

@@ -33,10 +33,12 @@ fn the_same_is_skipped() {
     assert_eq!(fs::metadata(place.path("to/all/a")).unwrap().ino(), inode);
     assert_eq!(tree(&place.path("to")), before);
     receiver.says("3 had been here");
-    // A mode that another one has set is set again.
-    fs::set_permissions(place.path("to/all/b"), fs::Permissions::from_mode(0o640)).unwrap();
+    // What its owner has closed, no sender opens: neither a file nor a folder.
+    fs::set_permissions(place.path("to/all/b"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(place.path("to/all"), fs::Permissions::from_mode(0o700)).unwrap();
+    let closed = tree(&place.path("to"));
     send_all(&place, &receiver.address).ok();
-    assert_eq!(tree(&place.path("to")), before);
+    assert_eq!(tree(&place.path("to")), closed);
     receiver.interrupt().ok();
 }
 

@@ -102,17 +102,41 @@ pub(super) fn hash_of_zeros(length: u64) -> Hash {
     }
 }
 
-/// The hash of all blocks' hashes, which tells that a file is whole.
+/// The hash of all blocks' hashes, which tells that a file is whole. Of whole
+/// blocks of zeros that follow each other it takes the hash of one, and how many
+/// there are: of a file that is nothing else there may be more than can be counted.
 #[derive(Debug, Default)]
-pub(super) struct Whole(blake3::Hasher);
+pub(super) struct Whole {
+    hasher: blake3::Hasher,
+    zeros: u64,
+}
 
 impl Whole {
     pub(super) fn add(&mut self, hash: &Hash) {
-        self.0.update(hash);
+        if *hash == hash_of_zeros(BLOCK) {
+            self.zeros += 1;
+        } else {
+            self.end_zeros();
+            self.hasher.update(hash);
+        }
     }
 
-    pub(super) fn hash(&self) -> Hash {
-        *self.0.finalize().as_bytes()
+    /// Adds whole blocks of zeros.
+    pub(super) fn add_zeros(&mut self, count: u64) {
+        self.zeros += count;
+    }
+
+    fn end_zeros(&mut self) {
+        let count = std::mem::take(&mut self.zeros);
+        if count > 0 {
+            self.hasher.update(&hash_of_zeros(BLOCK));
+            self.hasher.update(&count.to_be_bytes());
+        }
+    }
+
+    pub(super) fn hash(&mut self) -> Hash {
+        self.end_zeros();
+        *self.hasher.finalize().as_bytes()
     }
 }
 

@@ -166,10 +166,11 @@ impl Session<'_> {
         replacing: &mut Replacing,
     ) -> Result<Receiving> {
         loop {
-            self.flush().await?;
-            if machine.finished || machine.failure.is_some() {
+            let flushed = self.flush().await;
+            if machine.is_over() {
                 return Ok(machine);
             }
+            flushed?;
             machine = match machine.pending.take() {
                 Some(Pending::Hashing) => {
                     unblock(move || {
@@ -214,6 +215,13 @@ impl Session<'_> {
                 }
             }
         };
+        let alive = async {
+            loop {
+                sleep(SIGN_OF_LIFE).await;
+                // A disk may take its time.
+                self.outbox.send(&Message::Wait);
+            }
+        };
         let pouring = async {
             let (machine, poured) = self.channel.pour(machine).await;
             match poured {
@@ -224,7 +232,7 @@ impl Session<'_> {
                 Ok(_) => Ok(machine),
             }
         };
-        or(pouring, answering).await
+        or(or(pouring, answering), alive).await
     }
 
     async fn flush(&self) -> Result<()> {

@@ -24,7 +24,7 @@ use super::outbox::{Outbox, Told};
 use super::wanted::{Current, Wanted, Wrong};
 use super::{PARTS, protocol};
 use crate::client::{Error, Reason};
-use crate::share::{BadPath, Existing, Kind as FileKind, Modified, RelPath, View};
+use crate::share::{BadPath, Existing, How, Kind as FileKind, Modified, RelPath, View};
 
 /// How many blocks are hashed before the peer hears of them.
 const HASHED_AT_ONCE: usize = 64;
@@ -295,12 +295,17 @@ impl Receiving {
     }
 
     fn folder(&mut self, entry: &Entry<'_>, path: &RelPath) {
-        let make = || {
-            self.view.make_folders(path)?;
-            self.view.set_mode(path, entry.mode.into())?;
-            self.view.set_modified(path, modified(entry))
-        };
-        match make() {
+        let made = self.make_folders(path).and_then(|()| {
+            let mark = mark(path)?;
+            // One that had been there is as its owner wants it.
+            if self.view.metadata(&mark).is_ok() {
+                self.view.set_mode(path, entry.mode.into())?;
+                self.view.set_modified(path, modified(entry))?;
+                self.view.remove_file(&mark)?;
+            }
+            Ok(())
+        });
+        match made {
             Ok(()) => self.outbox.send(&Message::Outcome {
                 id: entry.id,
                 outcome: Outcome::Stored,
@@ -308,6 +313,31 @@ impl Receiving {
             }),
             Err(error) => self.refused(entry.id, shown(path), &why(&error)),
         }
+    }
+
+    /// Makes a folder and those above it, where they are missing. Those are marked,
+    /// so that another connection knows, too, that they are not complete.
+    fn make_folders(&mut self, path: &RelPath) -> io::Result<()> {
+        if self.made.as_ref() == Some(path) {
+            return Ok(());
+        }
+        let mut folder = RelPath::root();
+        for name in path.components() {
+            folder = folder.join(name).map_err(io::Error::other)?;
+            match self.view.metadata(&folder) {
+                Ok(there) if there.is_folder() => {}
+                Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let mark = mark(&folder)?;
+                    self.view.make_folders(&mark.parent().unwrap_or_default())?;
+                    self.view.write_in_place(&mark, How::Truncate)?;
+                    self.view.make_folder(&folder)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.made = Some(path.clone());
+        Ok(())
     }
 
     fn file(&mut self, entry: &Entry<'_>, path: RelPath) {
@@ -329,11 +359,7 @@ impl Receiving {
             Ok(there) if there.kind != FileKind::File => {
                 self.refused(entry.id, shown(&path), "a folder is there");
             }
-            Ok(there) if there.size == entry.size && there.modified == modified(entry) => {
-                // One that was interrupted in the last moment has not its mode yet.
-                if there.mode & 0o777 != u32::from(entry.mode) & 0o777 {
-                    self.view.set_mode(&path, entry.mode.into()).ok();
-                }
+            Ok(there) if there.size == entry.size && is_at(there.modified, entry) => {
                 self.outcome(entry.id, &path, Outcome::Same, "");
             }
             Ok(there) => {
@@ -383,10 +409,7 @@ impl Receiving {
 
     fn prepare(&mut self, id: u32, wanted: Wanted) -> io::Result<Current> {
         let folder = wanted.path.parent().unwrap_or_default();
-        if self.made.as_ref() != Some(&folder) {
-            self.view.make_folders(&folder)?;
-            self.made = Some(folder);
-        }
+        self.make_folders(&folder)?;
         Current::open(&self.view, id, wanted)
     }
 
@@ -471,6 +494,9 @@ impl Receiving {
                     match current.finish(&self.view) {
                         Ok(()) => self.outcome(id, &current.wanted.path, Outcome::Stored, ""),
                         Err(error) => {
+                            if !is_passing(&error) {
+                                current.discard(&self.view);
+                            }
                             self.refused(id, shown(&current.wanted.path), &why(&error));
                         }
                     }
@@ -515,7 +541,7 @@ impl Receiving {
     fn refuse_current(&mut self, error: &io::Error) {
         if let Some(current) = self.current.take() {
             self.refused = Some(current.id);
-            if error.kind() != io::ErrorKind::StorageFull {
+            if !is_passing(error) {
                 current.discard(&self.view);
             }
             self.refused(current.id, shown(&current.wanted.path), &why(error));
@@ -580,6 +606,30 @@ pub(super) fn shown(path: &RelPath) -> String {
     path.to_string().trim_start_matches('/').to_owned()
 }
 
+/// By which it is known that a folder was made here and is not complete.
+fn mark(folder: &RelPath) -> io::Result<RelPath> {
+    let name = format!("{}.folder", blake3::hash(folder.as_bytes()).to_hex());
+    RelPath::root()
+        .join(PARTS)
+        .and_then(|parts| parts.join(name.as_bytes()))
+        .map_err(io::Error::other)
+}
+
+/// Whether a file has the time of an entry, as far as its file system keeps one.
+fn is_at(there: Modified, entry: &Entry<'_>) -> bool {
+    there.secs == entry.seconds && (there.nanos == entry.nanos || there.nanos == 0)
+}
+
+/// Whether it may go well another time, with what is there.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+    ) || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 fn modified(entry: &Entry<'_>) -> Modified {
     Modified {
         secs: entry.seconds,
@@ -599,6 +649,10 @@ fn stranger(bytes: &[u8]) -> Error {
 
 /// Why this machine can't take something.
 fn why(error: &io::Error) -> String {
+    if error.get_ref().is_some() {
+        // It has words of its own.
+        return Error::local(error).text;
+    }
     match error.kind() {
         io::ErrorKind::StorageFull => "the disk is full".into(),
         io::ErrorKind::ReadOnlyFilesystem => "the disk can only be read".into(),

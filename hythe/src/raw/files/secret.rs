@@ -19,6 +19,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use hythe_net::More;
 use hythe_net::reactor::timeout;
@@ -41,6 +42,9 @@ use crate::visible::visible;
 /// How many wrong secrets a receiver bears before it stops: a mistake or two are
 /// human, and of a million secrets a stranger has tried ten then.
 pub const WRONG_SECRETS: u32 = 10;
+
+/// How long a sender may take for its proof: a round trip and a little arithmetic.
+const PROOF: Duration = Duration::from_secs(5);
 
 /// What the exporter is for (RFC 8446 section 7.5).
 const PURPOSE: &[u8] = b"EXPORTER-hythe-transfer-1";
@@ -81,7 +85,7 @@ impl Secret {
         let encrypted = channel.connect(&connector, "hythe").await;
         encrypted.map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => {
-                refused("the receiver has no secret: start it with --secret, or leave it out here")
+                refused("the receiver has no secret: start it with --secret")
             }
             _ => lost(&error),
         })?;
@@ -156,14 +160,30 @@ impl Guard {
         let context = channel
             .exporter(PURPOSE)
             .map_err(|error| Error::local(&error))?;
-        within(self.check_over(channel, &context)).await
-    }
-
-    async fn check_over(&self, channel: &Channel, context: &[u8]) -> Result<()> {
         let parameters = || ServerLoginParameters {
-            context: Some(context),
+            context: Some(&context),
             identifiers: Identifiers::default(),
         };
+        let answer = within(self.answer(channel, parameters())).await?;
+        // One who sees by it that its secret is wrong has had its guess, whether it
+        // leaves now or keeps still.
+        let proved = async {
+            let proof = receive_key(channel).await.ok()?;
+            let proof = CredentialFinalization::deserialize(&proof).ok()?;
+            answer.finish(proof, parameters()).ok()
+        };
+        match timeout(PROOF, proved).await {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(refused(WRONG)),
+        }
+    }
+
+    /// Answers who begins to prove that it knows the secret.
+    async fn answer(
+        &self,
+        channel: &Channel,
+        parameters: ServerLoginParameters<'_, '_>,
+    ) -> Result<ServerLogin<Suite>> {
         let request = receive_key(channel).await?;
         let request = CredentialRequest::deserialize(&request).map_err(broken)?;
         let answer = ServerLogin::start(
@@ -172,15 +192,13 @@ impl Guard {
             Some(self.account.clone()),
             request,
             ACCOUNT,
-            parameters(),
+            parameters,
         )
         .map_err(broken)?;
-        send(channel, &Message::Key(&answer.message.serialize())).await?;
-        // One who sees that its secret is wrong leaves at this point.
-        let proof = receive_key(channel).await.map_err(|_| wrong_here())?;
-        let proof = CredentialFinalization::deserialize(&proof).map_err(|_| wrong_here())?;
-        let done = answer.state.finish(proof, parameters());
-        done.map(drop).map_err(|_| wrong_here())
+        let sent = send(channel, &Message::Key(&answer.message.serialize())).await;
+        // It may have got there all the same.
+        sent.map_err(|_| refused(WRONG))?;
+        Ok(answer.state)
     }
 }
 
@@ -241,10 +259,6 @@ fn wrong(error: ProtocolError) -> Error {
         ),
         error => broken(error),
     }
-}
-
-fn wrong_here() -> Error {
-    refused(WRONG)
 }
 
 /// By which the receiver counts them.

@@ -110,6 +110,7 @@ pub fn plan(named: &[PathBuf]) -> Result<Plan> {
         };
         found.add(&real, name.as_bytes().to_vec(), 0)?;
     }
+    found.check_names()?;
     found.folders.reverse();
     found.files.append(&mut found.folders);
     Ok(Plan {
@@ -126,6 +127,19 @@ struct Found {
 }
 
 impl Found {
+    /// Two of one name would be one at the other end.
+    fn check_names(&self) -> Result<()> {
+        let mut known: HashMap<&[u8], &Path> = HashMap::new();
+        for item in self.files.iter().chain(&self.folders) {
+            if let Some(other) = known.insert(&item.path, &item.local) {
+                let (one, other) = (other.display().to_string(), item.local.display());
+                let text = format!("{one} and {other} would be one file over there");
+                return Err(Error::new(Reason::Local, visible(&text)));
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, local: &Path, path: Vec<u8>, depth: usize) -> Result<()> {
         let meta = match fs::symlink_metadata(local) {
             Ok(meta) => meta,

@@ -3,7 +3,7 @@
 
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, SystemTime};
 
 use hythe_wire::transfer::{BLOCK, Hash, block_length, blocks};
@@ -13,6 +13,13 @@ use super::PARTS;
 use super::blocks::{Block, Blocks, Whole, hash_of_zeros};
 use crate::client::Meter;
 use crate::share::{Existing, How, Modified, RelPath, View};
+
+/// The mode of a part: nobody else's to read.
+const PART_MODE: u32 = 0o600;
+
+/// How many blocks of a part are hashed and known, at most: a terabyte of them,
+/// for which 64 MiB are kept. What is behind is sent again.
+const MOST_THERE: usize = 1 << 21;
 
 /// A file that was asked for.
 #[derive(Clone, Debug)]
@@ -77,14 +84,23 @@ impl Current {
         let part = wanted.part()?;
         let parts = part.parent().unwrap_or_default();
         view.make_folders(&parts)?;
-        let writing = view.write_in_place(&part, How::At(0))?;
+        let writing = match view.write_in_place(&part, How::At(0)) {
+            // It was interrupted when it had its mode, and not yet its place.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                view.set_mode(&part, PART_MODE)?;
+                view.write_in_place(&part, How::At(0))?
+            }
+            writing => writing?,
+        };
         let file = writing.file().try_clone()?;
-        // Who may read it is said when it is whole.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let is_ours = flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && view.metadata(&part)?.inode == file.metadata()?.ino();
+        if !is_ours {
             let text = "another hythe is receiving it at this moment";
             return Err(io::Error::other(text));
         }
+        // Who may read it is said when it is whole.
+        file.set_permissions(Permissions::from_mode(PART_MODE))?;
         Ok(Self {
             id,
             wanted,
@@ -109,7 +125,7 @@ impl Current {
         for _ in 0..most {
             // A block that is there in part is none.
             let whole = |index| index * BLOCK + block_length(self.wanted.size, index) <= length;
-            if !left.index().is_some_and(whole) {
+            if !left.index().is_some_and(whole) || self.there.len() >= MOST_THERE {
                 break;
             }
             let block: Block = left.read(&mut buffer)?;
@@ -149,18 +165,20 @@ impl Current {
             return Err(Wrong::Protocol("zeros that are not of this file"));
         };
         self.skip_to(index)?;
-        for index in index..end {
-            self.whole.add(&hash_of_zeros(block_length(size, index)));
-        }
-        self.next = end;
-        let (from, to) = (index * BLOCK, (end * BLOCK).min(size));
+        let (from, to) = (index * BLOCK, end.saturating_mul(BLOCK).min(size));
         let length = self.file.metadata()?.len();
-        if from < length {
-            clear(&self.file, from, to.min(length))?;
-        }
         if to > length {
             self.file.set_len(to)?;
         }
+        if from < length {
+            clear(&self.file, from, to.min(length))?;
+        }
+        let last = block_length(size, end - 1);
+        self.whole.add_zeros(count - u64::from(last < BLOCK));
+        if last < BLOCK {
+            self.whole.add(&hash_of_zeros(last));
+        }
+        self.next = end;
         Ok(())
     }
 
@@ -190,8 +208,7 @@ impl Current {
         Ok(self.whole.hash() == *hash)
     }
 
-    /// Puts it in its place, with its time and mode. The mode comes last: one that
-    /// forbids writing would keep an interrupted part from being gone on with.
+    /// Puts it in its place, with its time and mode.
     pub(super) fn finish(&self, view: &View) -> io::Result<()> {
         let wanted = &self.wanted;
         // What is behind the end is of no file that we know.
@@ -200,9 +217,15 @@ impl Current {
         if let Some(time) = system_time(wanted.modified) {
             self.file.set_modified(time).ok();
         }
+        let mode = u32::from(wanted.mode) & 0o777;
+        self.file.set_permissions(Permissions::from_mode(mode))?;
         view.rename(&self.part, &wanted.path, wanted.existing)?;
-        let mode = Permissions::from_mode(u32::from(wanted.mode) & 0o777);
-        self.file.set_permissions(mode)
+        // On another file system it is a copy.
+        if view.metadata(&wanted.path)?.inode != self.file.metadata()?.ino() {
+            view.set_mode(&wanted.path, mode)?;
+            view.set_modified(&wanted.path, wanted.modified)?;
+        }
+        Ok(())
     }
 
     /// Leaves nothing of it.
