@@ -62,6 +62,9 @@ pub(super) struct Args {
     show: Show,
 }
 
+/// What is said when a sender was interrupted.
+const WAITING: &str = "waiting for the sender to come again";
+
 /// How long to wait before the next connection is tried, where one failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -196,7 +199,7 @@ impl Args {
     /// Says that whoever was interrupted may come again.
     fn waiting(&self, error: &Error, progress: &Progress) {
         if error.reason == Reason::Lost && self.show.style() == Style::People {
-            progress.say("waiting for the sender to come again");
+            progress.say(WAITING);
         }
     }
 
