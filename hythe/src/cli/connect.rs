@@ -18,17 +18,20 @@ use crate::quantity::parse_span;
 use crate::raw::{Audience, Ended, converse, exchange, keep_alive};
 use crate::tls::Channel;
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+Examples:
+  hythe connect example.org 80
+  hythe connect --tls --crlf example.org 443
+  hythe connect unix:/run/app.sock < request";
+
 /// Talk with whatever listens on a port, by standard input and output
 ///
 /// What is typed or piped in is sent, and what comes is printed, byte for byte.
 /// When standard input ends, the peer is told so and may go on talking; with
 /// datagrams (--udp), which have no end, it goes on until Ctrl-C or --idle.
-///
-///     hythe connect example.org 80
-///     hythe connect --tls --crlf example.org 443
-///     hythe connect unix:/run/app.sock < request
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// The machine, or unix:PATH for a Unix socket (unix:@NAME: an abstract one)
     #[arg(value_name = "HOST|unix:PATH")]

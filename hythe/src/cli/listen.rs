@@ -31,18 +31,21 @@ use crate::raw::{
 };
 use crate::tls::{Acceptor, Channel};
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+Examples:
+  hythe listen 9000 > file               what one peer sends
+  hythe listen 9000 --keep --exec cat    a process for each
+  hythe listen 9000 --broadcast          a chat, for nc and telnet
+  hythe listen 7 --service echo          for trying a network";
+
 /// Wait for a connection, and talk by standard input and output
 ///
 /// Without further options one peer is served as `hythe connect` does at the
 /// other end. Without a HOST it is all addresses of this machine: whoever
 /// reaches the port can connect.
-///
-///     hythe listen 9000 > file               what one peer sends
-///     hythe listen 9000 --keep --exec cat    a process for each
-///     hythe listen 9000 --broadcast          a chat, for nc and telnet
-///     hythe listen 7 --service echo          for trying a network
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// Where: a port (0 for any free one), HOST:PORT, or unix:PATH
     #[arg(value_name = "[HOST:]PORT|unix:PATH")]

@@ -20,17 +20,20 @@ use crate::raw::files::{Answer, Counts, Question, Receiver, Replacing, WRONG_SEC
 use crate::share::{Access, Durability, Rules, Share};
 use crate::transfer::{Event, Watch};
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+Examples:
+  hythe receive 9000
+  hythe receive --secret 9000 ~/inbox";
+
 /// Receive files and folders from a `hythe send` on another machine
 ///
 /// Waits for one sender, and ends when all of its files are there. One that is
 /// interrupted, by whatever and on either side, can come again and goes on where
 /// it was. Nothing is written outside of DIR, whatever a sender says, and what is
 /// there already is replaced only if you say so.
-///
-///     hythe receive 9000
-///     hythe receive --secret 9000 ~/inbox
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// Where to listen: a port (0 for any free one), HOST:PORT, or unix:PATH
     #[arg(value_name = "[HOST:]PORT|unix:PATH")]

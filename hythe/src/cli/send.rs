@@ -19,15 +19,18 @@ use crate::quantity::{parse_size, parse_span};
 use crate::raw::files::{Counts, Item, Plan, Secret, Sender, plan};
 use crate::transfer::{Event, Watch};
 
+/// Shown below the options.
+const EXAMPLES: &str = "\
+Examples:
+  hythe send photos notes.txt 192.0.2.7:9000
+  hythe send --secret report.pdf [2001:db8::7]:9000";
+
 /// Send files and folders to a `hythe receive` on another machine
 ///
 /// What is there already is not sent again; after an interruption of either side
 /// the same command goes on. Links are left out.
-///
-///     hythe send photos notes.txt 192.0.2.7:9000
-///     hythe send --secret report.pdf [2001:db8::7]:9000
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Args {
     /// What to send, and the receiver: HOST:PORT or unix:PATH
     #[arg(required = true, num_args = 2.., value_name = "FILE... HOST:PORT")]
