@@ -77,11 +77,10 @@ async fn read(app: App, request: Request) -> Result<Response, Error> {
 }
 
 /// What the form on the first page says. A field that is missing is an empty one.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Written {
-    #[serde(default)]
     name: String,
-    #[serde(default)]
     text: String,
 }
 
@@ -119,7 +118,9 @@ fn ask_again(visit: &Visit, name: String, wrong: Option<String>) -> Result<Respo
     shown(visit, &SignInPage { frame, name, wrong })
 }
 
-#[derive(Deserialize)]
+/// What the form to sign in says.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Credentials {
     name: String,
     password: String,

@@ -111,7 +111,7 @@ fn what_could_be_html_is_text() {
         let long = attempt.repeat(50);
         let again = visitor.post("/", &[("name", &long), ("text", "")]).text();
         for page in [visitor.get("/").text(), again] {
-            for raw in ["<script", "<img", "<svg", "<iframe", "<!--", "\"><", "49"] {
+            for raw in ["<script", "<img", "<svg", "<iframe", "<!--", "alert(1)>", "onmouseover='"] {
                 let found = page.match_indices(raw).count();
                 assert_eq!(found, 0, "{attempt}: {raw} in {page}");
             }

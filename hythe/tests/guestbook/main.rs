@@ -87,8 +87,8 @@ impl Guestbook {
     /// How many entries there are.
     fn count(&self) -> usize {
         let sql = "SELECT count(*) FROM entries";
-        let count = self.database().query_row(sql, [], |row| row.get(0));
-        count.unwrap()
+        let count = self.database().query_row(sql, [], |row| row.get::<_, u32>(0));
+        count.unwrap() as usize
     }
 
     /// Writes entries past the application, `1` and so on.
