@@ -4,7 +4,7 @@
 use askama::Template;
 use hythe::accounts::{Accounts, Denied};
 use hythe::http::{
-    Error, HeaderValue, Layer, Next, Request, Response, Router, StatusCode, header,
+    Error, HeaderValue, Layer, Next, Request, Response, Router, StatusCode, header, layer,
 };
 use hythe_net::reactor::unblock;
 use serde::Deserialize;
@@ -12,6 +12,10 @@ use serde::Deserialize;
 use crate::models::{Book, Entry, Eyes, Page, Turn};
 use crate::views::{AdminPage, BookPage, DeletePage, ErrorPage, Form, STYLE, SignInPage};
 use crate::visit::{Visit, form, is_admin};
+
+/// The most bytes that a form may have. An entry of a thousand characters with
+/// four bytes each, three signs for every byte, has a fifth of that.
+const FORM_LIMIT: u64 = 64 << 10;
 
 /// What browsers may do with our pages: show them, in our style, and send forms
 /// back to us. No script, no frame, nothing from elsewhere.
@@ -32,11 +36,17 @@ pub(crate) fn router(app: App) -> Router<App> {
         .get("/", put_in_order)
         .get("/entries/{id}/delete", ask_before_deleting)
         .post("/entries/{id}/delete", delete)
-        .post("/entries/{id}/hide", async |app, request| set_hidden(app, request, true).await)
-        .post("/entries/{id}/show", async |app, request| set_hidden(app, request, false).await);
+        .post("/entries/{id}/hide", async |app, request| {
+            set_hidden(app, request, true).await
+        })
+        .post("/entries/{id}/show", async |app, request| {
+            set_hidden(app, request, false).await
+        });
     Router::with(app)
         .layer(guarded)
         .layer(errors_as_pages)
+        .layer(layer::panics)
+        .layer(layer::max_body(FORM_LIMIT))
         .get("/", read)
         .post("/", write)
         .get("/sign-in", ask_who)
@@ -57,8 +67,12 @@ struct Where {
 
 async fn page_asked_for(app: &App, request: &Request, eyes: Eyes) -> Result<Page, Error> {
     let turn = match request.query()? {
-        Where { before: Some(id), .. } => Turn::Before(id),
-        Where { after: Some(id), .. } => Turn::After(id),
+        Where {
+            before: Some(id), ..
+        } => Turn::Before(id),
+        Where {
+            after: Some(id), ..
+        } => Turn::After(id),
         _ => Turn::Newest,
     };
     let book = app.book.clone();
@@ -208,7 +222,9 @@ async fn set_hidden(app: App, mut request: Request, hidden: bool) -> Result<Resp
     }
     // To the page that begins with it, which is the place where the admin was.
     let before = id.saturating_add(1);
-    Ok(Response::redirect(&format!("/admin?before={before}#entry-{id}")))
+    Ok(Response::redirect(&format!(
+        "/admin?before={before}#entry-{id}"
+    )))
 }
 
 async fn ask_before_deleting(app: App, request: Request) -> Result<Response, Error> {
@@ -291,6 +307,14 @@ async fn errors_as_pages(request: Request, next: Next) -> Result<Response, Error
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
-    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
-    first.into_iter().chain(letters).chain(stop.chars()).collect()
+    let stop = if text.ends_with(['.', '?', '!']) {
+        ""
+    } else {
+        "."
+    };
+    first
+        .into_iter()
+        .chain(letters)
+        .chain(stop.chars())
+        .collect()
 }

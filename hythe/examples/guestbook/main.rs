@@ -56,7 +56,11 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> io::Result<()> {
-    let accounts = options.accounts.as_deref().map(Accounts::open).transpose()?;
+    let accounts = options
+        .accounts
+        .as_deref()
+        .map(Accounts::open)
+        .transpose()?;
     let app = App {
         book: Book::open(&options.data)?,
         accounts,

@@ -185,9 +185,8 @@ impl Book {
     /// # Errors
     /// A message that names the file.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Self::opened(path).map_err(|error| {
-            io::Error::other(format!("cannot open {}: {error}", path.display()))
-        })
+        Self::opened(path)
+            .map_err(|error| io::Error::other(format!("cannot open {}: {error}", path.display())))
     }
 
     fn opened(path: &Path) -> rusqlite::Result<Self> {

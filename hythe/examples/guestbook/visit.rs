@@ -25,10 +25,6 @@ use crate::views::Frame;
 /// How many random bytes are in the secret of a browser: beyond guessing.
 const SECRET: usize = 32;
 
-/// The most bytes that a form may have. An entry of a thousand characters with
-/// four bytes each, three signs for every byte, has a fifth of that.
-const FORM_LIMIT: u64 = 64 << 10;
-
 /// How long a browser keeps a session, which ends sooner if it is not used: as
 /// long as a day's work.
 const SESSION: Duration = Duration::from_secs(12 * 60 * 60);
@@ -89,7 +85,10 @@ impl Visit {
     /// What pages for this visitor need.
     pub(crate) fn frame(&self) -> Frame {
         Frame {
-            account: self.account.as_ref().map(|account| account.name.to_string()),
+            account: self
+                .account
+                .as_ref()
+                .map(|account| account.name.to_string()),
             admin: self.is_admin(),
             token: self.token().to_hex().to_string(),
         }
@@ -149,7 +148,6 @@ pub(crate) async fn form<T: DeserializeOwned>(
         return Err(Error::new(StatusCode::FORBIDDEN, text));
     }
     let visit = Visit::of(app, request).await?;
-    request.body().set_limit(FORM_LIMIT);
     let Signed { token, form } = request.form().await?;
     if !visit.is_token(&token) {
         let text = "this form is none of ours, or too old. Go back, load the page anew, and send it \
@@ -160,7 +158,8 @@ pub(crate) async fn form<T: DeserializeOwned>(
 }
 
 /// Whether the browser says that the request comes from here. One that says
-/// nothing is old, or no browser; then the token has to do.
+/// nothing is old, or no browser; then the token has to do. Where forms have no
+/// tokens, `layer::same_origin` is for that, which is stricter.
 fn is_ours(request: &Request) -> bool {
     // One that is no text is there all the same.
     let field = |name: &str| {

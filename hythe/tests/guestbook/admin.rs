@@ -10,10 +10,16 @@ fn strangers_are_sent_to_sign_in() {
     book.fill(1);
     let mut visitor = Visitor::new(book.address);
     let reply = visitor.get("/admin");
-    assert_eq!((reply.status, reply.field("Location")), (303, Some("/sign-in")));
+    assert_eq!(
+        (reply.status, reply.field("Location")),
+        (303, Some("/sign-in"))
+    );
     for path in ["hide", "show", "delete"] {
         let reply = visitor.post(&format!("/admin/entries/1/{path}"), &[]);
-        assert_eq!((reply.status, reply.field("Location")), (303, Some("/sign-in")));
+        assert_eq!(
+            (reply.status, reply.field("Location")),
+            (303, Some("/sign-in"))
+        );
     }
     assert_eq!(visitor.get("/admin/entries/1/delete").status, 303);
     assert_eq!((book.count(), texts(&visitor.get("/")).len()), (1, 1));
@@ -29,7 +35,10 @@ fn who_is_no_admin_is_refused() {
     assert!(bo.get("/").text().contains("Sign out <bdi>bo</bdi>"));
     assert_eq!(bo.get("/admin").status, 403);
     for path in ["hide", "show", "delete"] {
-        assert_eq!(bo.post(&format!("/admin/entries/1/{path}"), &[]).status, 403);
+        assert_eq!(
+            bo.post(&format!("/admin/entries/1/{path}"), &[]).status,
+            403
+        );
     }
     assert_eq!((book.count(), texts(&bo.get("/")).len()), (1, 1));
 }
@@ -61,15 +70,24 @@ fn an_admin_hides_shows_and_deletes() {
     let mut anna = Visitor::new(book.address);
     let before = anna.token.clone();
     let reply = anna.sign_in("anna", ANNAS);
-    assert_eq!((reply.status, reply.field("Location")), (303, Some("/admin")));
+    assert_eq!(
+        (reply.status, reply.field("Location")),
+        (303, Some("/admin"))
+    );
     let cookie = reply.field("Set-Cookie").unwrap();
-    assert!(cookie.contains("; Path=/; HttpOnly; SameSite=Strict"), "{cookie}");
+    assert!(
+        cookie.contains("; Path=/; HttpOnly; SameSite=Strict"),
+        "{cookie}"
+    );
     assert_eq!(texts(&anna.get("/admin")), ["3", "2", "1"]);
     // A token of before is none of hers: whoever knew it can't use it now.
     assert_ne!(anna.token, before);
 
     let reply = anna.post("/admin/entries/2/hide", &[]);
-    assert_eq!((reply.status, reply.field("Location")), (303, Some("/admin?before=3#entry-2")));
+    assert_eq!(
+        (reply.status, reply.field("Location")),
+        (303, Some("/admin?before=3#entry-2"))
+    );
     assert_eq!(texts(&stranger.get("/")), ["3", "1"]);
     assert_eq!(texts(&anna.get("/")), ["3", "1"]);
     let page = anna.get("/admin");
@@ -78,16 +96,30 @@ fn an_admin_hides_shows_and_deletes() {
     anna.post("/admin/entries/2/show", &[]);
     assert_eq!(texts(&stranger.get("/")), ["3", "2", "1"]);
 
-    assert!(anna.get("/admin/entries/2/delete").text().contains("Delete this entry?"));
+    assert!(
+        anna.get("/admin/entries/2/delete")
+            .text()
+            .contains("Delete this entry?")
+    );
     assert_eq!(book.count(), 3);
     let reply = anna.post("/admin/entries/2/delete", &[]);
-    assert_eq!((reply.status, reply.field("Location")), (303, Some("/admin")));
+    assert_eq!(
+        (reply.status, reply.field("Location")),
+        (303, Some("/admin"))
+    );
     assert_eq!(texts(&stranger.get("/")), ["3", "1"]);
     for path in ["hide", "show", "delete"] {
-        assert_eq!(anna.post(&format!("/admin/entries/2/{path}"), &[]).status, 404);
+        assert_eq!(
+            anna.post(&format!("/admin/entries/2/{path}"), &[]).status,
+            404
+        );
     }
     for id in ["2", "x", "-1", "99999999999999999999"] {
-        assert_eq!(anna.get(&format!("/admin/entries/{id}/delete")).status, 404, "{id}");
+        assert_eq!(
+            anna.get(&format!("/admin/entries/{id}/delete")).status,
+            404,
+            "{id}"
+        );
     }
 }
 
@@ -101,9 +133,19 @@ fn an_admins_forms_cannot_be_forged() {
     anna.get("/admin");
     let token = anna.token.clone();
     let same = "Sec-Fetch-Site: same-origin";
-    for path in ["/admin/entries/1/hide", "/admin/entries/1/show", "/admin/entries/1/delete", "/sign-out", "/sign-in"] {
+    for path in [
+        "/admin/entries/1/hide",
+        "/admin/entries/1/show",
+        "/admin/entries/1/delete",
+        "/sign-out",
+        "/sign-in",
+    ] {
         assert_eq!(anna.send(path, &[], &[same]).status, 403, "{path}");
-        assert_eq!(anna.send(path, &[("token", &before)], &[same]).status, 403, "{path}");
+        assert_eq!(
+            anna.send(path, &[("token", &before)], &[same]).status,
+            403,
+            "{path}"
+        );
         let crossing = anna.send(path, &[("token", &token)], &["Sec-Fetch-Site: cross-site"]);
         assert_eq!(crossing.status, 403, "{path}");
     }

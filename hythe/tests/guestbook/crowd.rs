@@ -14,7 +14,8 @@ fn no_entry_of_a_crowd_is_lost() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guestbook/load.lua");
     let cookie = visitor.cookie();
     let mut wrk = tool("wrk");
-    wrk.args(["-c", "64", "-t", "2", "-d", "5s", "--timeout", "30s", "-s"]).arg(script);
+    wrk.args(["-c", "64", "-t", "2", "-d", "5s", "--timeout", "30s", "-s"])
+        .arg(script);
     wrk.arg(book.url("/")).arg("--");
     wrk.args([cookie.strip_prefix("Cookie: ").unwrap(), &visitor.token]);
     let output = wrk.arg(&folder).stdin(Stdio::null()).output().unwrap();
@@ -26,14 +27,20 @@ fn no_entry_of_a_crowd_is_lost() {
     assert_eq!(errors, "0", "{said}");
     let mut acknowledged = HashSet::new();
     for file in std::fs::read_dir(&folder).unwrap() {
-        for id in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+        for id in std::fs::read_to_string(file.unwrap().path())
+            .unwrap()
+            .lines()
+        {
             assert!(acknowledged.insert(id.parse().unwrap()), "{id} twice");
         }
     }
     println!("{requests} requests, {} entries", acknowledged.len());
     let requests: usize = requests.parse().unwrap();
     // One of ten; at the end some are on their way.
-    assert!(acknowledged.len() + 64 >= requests / 10 && !acknowledged.is_empty(), "{said}");
+    assert!(
+        acknowledged.len() + 64 >= requests / 10 && !acknowledged.is_empty(),
+        "{said}"
+    );
 
     let db = book.database();
     let mut statement = db.prepare("SELECT id FROM entries WHERE id > 100").unwrap();

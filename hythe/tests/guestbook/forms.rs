@@ -29,9 +29,15 @@ fn curl_writes_and_reads() {
         &book.url("/"),
     ]);
     assert!(page.contains("<bdi lang=\"\">王小明</bdi>"), "{page}");
-    assert!(page.contains("第一次来\n风景 &#38; &#60;真&#62; 美</p>"), "{page}");
+    assert!(
+        page.contains("第一次来\n风景 &#38; &#60;真&#62; 美</p>"),
+        "{page}"
+    );
     let year = jiff::Timestamp::now().strftime("%Y").to_string();
-    assert!(page.contains(&format!("<time datetime=\"{year}-")), "{page}");
+    assert!(
+        page.contains(&format!("<time datetime=\"{year}-")),
+        "{page}"
+    );
 }
 
 #[test]
@@ -39,7 +45,10 @@ fn after_writing_the_browser_is_sent_to_what_it_wrote() {
     let book = Guestbook::without_accounts();
     let mut visitor = Visitor::new(book.address);
     let reply = visitor.post("/", &[("name", "Bo"), ("text", "hello")]);
-    assert_eq!((reply.status, reply.field("Location")), (303, Some("/#entry-1")));
+    assert_eq!(
+        (reply.status, reply.field("Location")),
+        (303, Some("/#entry-1"))
+    );
     assert!(visitor.get("/").text().contains("id=\"entry-1\""));
 }
 
@@ -63,17 +72,31 @@ fn a_form_without_its_token_is_refused() {
     assert_eq!(other.send("/", &with_good, &[same]).status, 403);
     other.cookies.push(("guest".into(), "x".into()));
     assert_eq!(other.send("/", &with_good, &[same]).status, 403);
-    for site in ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Origin: https://elsewhere.example", "Origin: http://quay.example", "Origin: null"] {
+    for site in [
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+        "Origin: https://elsewhere.example",
+        "Origin: http://quay.example",
+        "Origin: null",
+    ] {
         assert_eq!(visitor.send("/", &with_good, &[site]).status, 403, "{site}");
     }
     assert_eq!(book.count(), 0);
 
     // Refused, it is told why, on a page.
     let reply = visitor.send("/", &text, &[same]);
-    assert!(reply.text().contains("<h1>Forbidden</h1>"), "{}", reply.text());
+    assert!(
+        reply.text().contains("<h1>Forbidden</h1>"),
+        "{}",
+        reply.text()
+    );
     // With the token, it is taken: with either field of the browser's, or none.
     for fields in [&[same][..], &["Origin: http://quay"], &[]] {
-        assert_eq!(visitor.send("/", &with_good, fields).status, 303, "{fields:?}");
+        assert_eq!(
+            visitor.send("/", &with_good, fields).status,
+            303,
+            "{fields:?}"
+        );
     }
     assert_eq!(book.count(), 3);
 }
@@ -88,7 +111,12 @@ fn a_form_is_good_after_a_restart() {
         address: book.address,
         ..visitor
     };
-    assert_eq!(visitor.post("/", &[("name", "Bo"), ("text", "still here")]).status, 303);
+    assert_eq!(
+        visitor
+            .post("/", &[("name", "Bo"), ("text", "still here")])
+            .status,
+        303
+    );
 }
 
 #[test]
@@ -106,12 +134,31 @@ fn what_could_be_html_is_text() {
         "&lt;b&gt;",
         "javascript:alert(1)",
     ] {
-        assert_eq!(visitor.post("/", &[("name", &attempt[..attempt.len().min(40)]), ("text", attempt)]).status, 303);
+        assert_eq!(
+            visitor
+                .post(
+                    "/",
+                    &[
+                        ("name", &attempt[..attempt.len().min(40)]),
+                        ("text", attempt)
+                    ]
+                )
+                .status,
+            303
+        );
         // As the form brings it back, too.
         let long = attempt.repeat(50);
         let again = visitor.post("/", &[("name", &long), ("text", "")]).text();
         for page in [visitor.get("/").text(), again] {
-            for raw in ["<script", "<img", "<svg", "<iframe", "<!--", "alert(1)>", "onmouseover='"] {
+            for raw in [
+                "<script",
+                "<img",
+                "<svg",
+                "<iframe",
+                "<!--",
+                "alert(1)>",
+                "onmouseover='",
+            ] {
                 let found = page.match_indices(raw).count();
                 assert_eq!(found, 0, "{attempt}: {raw} in {page}");
             }
@@ -164,20 +211,54 @@ fn line_ends_count_once_and_blanks_around_do_not() {
     let book = Guestbook::without_accounts();
     let mut visitor = Visitor::new(book.address);
     let lines = "\r\n  a\r\n".to_owned() + &"b\r\n".repeat(499) + "\r\n \u{200b}";
-    assert_eq!(visitor.post("/", &[("name", " \u{3000}Bo\t"), ("text", &lines)]).status, 303);
+    assert_eq!(
+        visitor
+            .post("/", &[("name", " \u{3000}Bo\t"), ("text", &lines)])
+            .status,
+        303
+    );
     let page = visitor.get("/");
     assert_eq!(texts(&page)[0], "a\n".to_owned() + &"b\n".repeat(498) + "b");
     assert!(page.text().contains("<bdi lang=\"\">Bo</bdi>"));
-    for blank in ["", " ", "\r\n\r\n", "\u{3000}", "\u{200b}", "\u{feff}\u{ad}"] {
-        assert_eq!(visitor.post("/", &[("name", blank), ("text", "x")]).status, 422);
-        assert_eq!(visitor.post("/", &[("name", "x"), ("text", blank)]).status, 422);
+    for blank in [
+        "",
+        " ",
+        "\r\n\r\n",
+        "\u{3000}",
+        "\u{200b}",
+        "\u{feff}\u{ad}",
+    ] {
+        assert_eq!(
+            visitor.post("/", &[("name", blank), ("text", "x")]).status,
+            422
+        );
+        assert_eq!(
+            visitor.post("/", &[("name", "x"), ("text", blank)]).status,
+            422
+        );
     }
     for control in ["a\0b", "a\u{1b}[2Jb", "a\u{7f}b", "a\u{85}b"] {
-        assert_eq!(visitor.post("/", &[("name", control), ("text", "x")]).status, 422);
-        assert_eq!(visitor.post("/", &[("name", "x"), ("text", control)]).status, 422);
+        assert_eq!(
+            visitor
+                .post("/", &[("name", control), ("text", "x")])
+                .status,
+            422
+        );
+        assert_eq!(
+            visitor
+                .post("/", &[("name", "x"), ("text", control)])
+                .status,
+            422
+        );
     }
-    assert_eq!(visitor.post("/", &[("name", "a\nb"), ("text", "x")]).status, 422);
-    assert_eq!(visitor.post("/", &[("name", "x"), ("text", "a\tb")]).status, 303);
+    assert_eq!(
+        visitor.post("/", &[("name", "a\nb"), ("text", "x")]).status,
+        422
+    );
+    assert_eq!(
+        visitor.post("/", &[("name", "x"), ("text", "a\tb")]).status,
+        303
+    );
 }
 
 #[test]
@@ -185,10 +266,17 @@ fn a_form_that_is_none_is_refused() {
     let book = Guestbook::without_accounts();
     let mut visitor = Visitor::new(book.address);
     let huge = "x".repeat(1 << 20);
-    assert_eq!(visitor.post("/", &[("name", "Bo"), ("text", &huge)]).status, 413);
+    assert_eq!(
+        visitor.post("/", &[("name", "Bo"), ("text", &huge)]).status,
+        413
+    );
     assert_eq!(visitor.post("/", &[("name", "Bo")]).status, 422);
     let mut client = Client::new(book.address);
-    let fields = [&*visitor.cookie(), "Content-Type: text/plain", "Content-Length: 0"];
+    let fields = [
+        &*visitor.cookie(),
+        "Content-Type: text/plain",
+        "Content-Length: 0",
+    ];
     let reply = client.ask("POST", "/", &fields);
     assert_eq!(reply.status, 415);
     assert!(reply.text().contains("<h1>Unsupported Media Type</h1>"));

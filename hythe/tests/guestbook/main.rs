@@ -87,7 +87,9 @@ impl Guestbook {
     /// How many entries there are.
     fn count(&self) -> usize {
         let sql = "SELECT count(*) FROM entries";
-        let count = self.database().query_row(sql, [], |row| row.get::<_, u32>(0));
+        let count = self
+            .database()
+            .query_row(sql, [], |row| row.get::<_, u32>(0));
         count.unwrap() as usize
     }
 
@@ -162,13 +164,21 @@ impl Visitor {
 
     /// The field with all cookies.
     fn cookie(&self) -> String {
-        let pairs: Vec<_> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let pairs: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(n, v)| format!("{n}={v}"))
+            .collect();
         format!("Cookie: {}", pairs.join("; "))
     }
 
     fn get(&mut self, path: &str) -> Reply {
         let cookie = self.cookie();
-        let fields: &[&str] = if self.cookies.is_empty() { &[] } else { &[&cookie] };
+        let fields: &[&str] = if self.cookies.is_empty() {
+            &[]
+        } else {
+            &[&cookie]
+        };
         let reply = self.client.ask("GET", path, fields);
         self.learn(&reply);
         reply
@@ -185,7 +195,10 @@ impl Visitor {
 
     /// Sends a form just as it is told.
     fn send(&mut self, path: &str, form: &[(&str, &str)], fields: &[&str]) -> Reply {
-        let pairs: Vec<_> = form.iter().map(|(name, value)| format!("{name}={}", coded(value))).collect();
+        let pairs: Vec<_> = form
+            .iter()
+            .map(|(name, value)| format!("{name}={}", coded(value)))
+            .collect();
         let body = pairs.join("&");
         let cookie = self.cookie();
         let length = format!("Content-Length: {}", body.len());
@@ -239,6 +252,10 @@ fn coded(value: &str) -> String {
 /// The texts of the entries on a page.
 fn texts(reply: &Reply) -> Vec<String> {
     let page = reply.text();
-    let parts = page.split("<p class=\"text\" lang=\"\" dir=\"auto\">").skip(1);
-    parts.map(|part| part.split_once("</p>").unwrap().0.to_owned()).collect()
+    let parts = page
+        .split("<p class=\"text\" lang=\"\" dir=\"auto\">")
+        .skip(1);
+    parts
+        .map(|part| part.split_once("</p>").unwrap().0.to_owned())
+        .collect()
 }

@@ -77,7 +77,10 @@ fn addresses_that_lead_nowhere_are_pages_too() {
     ] {
         let reply = visitor.get(path);
         assert_eq!(reply.status, status, "{path}");
-        assert!(reply.text().contains(&format!("<h1>{title}</h1>")), "{path}");
+        assert!(
+            reply.text().contains(&format!("<h1>{title}</h1>")),
+            "{path}"
+        );
     }
     let put = Client::new(book.address).ask("PUT", "/", &["Content-Length: 0"]);
     assert_eq!(put.status, 405);
@@ -91,7 +94,13 @@ fn pages_say_what_browsers_may_do_with_them() {
     for path in ["/", "/nowhere", "/sign-in"] {
         let page = get(book.address, path, &[]);
         let policy = page.field("Content-Security-Policy").unwrap();
-        for part in ["default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+        for part in [
+            "default-src 'none'",
+            "style-src 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert_eq!(page.field("Content-Type"), Some("text/html; charset=utf-8"));
@@ -101,7 +110,10 @@ fn pages_say_what_browsers_may_do_with_them() {
     }
     let cookie = get(book.address, "/", &[]);
     let cookie = cookie.field("Set-Cookie").unwrap();
-    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{cookie}");
+    assert!(
+        cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
     let style = get(book.address, "/style.css", &[]);
     assert_eq!(style.field("Content-Type"), Some("text/css; charset=utf-8"));
 }
