@@ -55,9 +55,9 @@ pub(super) struct Crumb {
 {%- endif %}
 <li><form method="post" action="{{ setting.mount }}/.hythe/sign-out"><button>{{ setting.lang.say("Sign out") }}</button></form></li>
 {%- else %}
-<li><a href="{{ setting.mount }}/.hythe/sign-in?next={{ self::query_value(next) }}" rel="nofollow">{{ setting.lang.say("Sign in") }}</a></li>
+<li><a href="{{ setting.mount }}/.hythe/sign-in?next={{ self.back() }}" rel="nofollow">{{ setting.lang.say("Sign in") }}</a></li>
 {%- if setting.register %}
-<li><a href="{{ setting.mount }}/.hythe/sign-up?next={{ self::query_value(next) }}" rel="nofollow">{{ setting.lang.say("Sign up") }}</a></li>
+<li><a href="{{ setting.mount }}/.hythe/sign-up?next={{ self.back() }}" rel="nofollow">{{ setting.lang.say("Sign up") }}</a></li>
 {%- endif %}
 {%- endif %}
 </ul>
@@ -73,8 +73,22 @@ pub(super) struct Top<'a> {
     pub(super) above: &'a [Crumb],
     /// What this page is: its heading. Empty for pages that have one of their own.
     pub(super) here: &'a str,
-    /// The address to come back to from signing in: its path, percent-encoded.
+    /// The address to come back to from signing in: its path, percent-encoded; empty
+    /// for the root of the share.
     pub(super) next: &'a str,
+}
+
+impl Top<'_> {
+    /// Where to come back to, as a value in a query.
+    fn back(&self) -> String {
+        let root = format!("{}/", self.setting.mount);
+        let next = if self.next.is_empty() {
+            &root
+        } else {
+            self.next
+        };
+        query_value(next).to_string()
+    }
 }
 
 /// Everything after a page's content.

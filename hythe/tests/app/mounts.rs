@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use hythe::accounts::Gate;
+use hythe::accounts::{Accounts, Gate};
 use hythe::http::{Request, Router, Site, SiteConfig};
 use hythe::share::{Access, Share};
 use tempfile::TempDir;
 
+use super::common::http::Reply;
 use super::{App, text, with_body};
 
 fn site(allow: Access) -> (TempDir, Site) {
@@ -72,6 +73,23 @@ fn a_share_is_mounted_on_a_path_and_knows_where_it_is() {
     assert_eq!(out.status, 502, "{}", text(&out));
 }
 
+/// All that a page links to on its own server is below this path.
+fn assert_leads_below(page: &str, below: &str) {
+    for attribute in [
+        "href=\"",
+        "src=\"",
+        "action=\"",
+        "data-mount=\"",
+        "data-base=\"",
+    ] {
+        for part in page.split(attribute).skip(1) {
+            let link = part.split('"').next().unwrap();
+            let ours = link.starts_with(below) || !link.starts_with('/');
+            assert!(ours || link == below.trim_end_matches('/'), "{link}");
+        }
+    }
+}
+
 #[test]
 fn a_page_of_a_mounted_share_leads_nowhere_else() {
     let (_folder, site) = site(Access::Write);
@@ -80,13 +98,7 @@ fn a_page_of_a_mounted_share_leads_nowhere_else() {
         .client()
         .ask("GET", "/our/files/", &["Accept: text/html"]);
     let page = text(&page);
-    for attribute in ["href=\"", "src=\"", "action=\"", "data-mount=\"", "data-base=\""] {
-        for part in page.split(attribute).skip(1) {
-            let link = part.split('"').next().unwrap();
-            let ours = link.starts_with("/our/files") || !link.starts_with('/');
-            assert!(ours, "{link}");
-        }
-    }
+    assert_leads_below(page, "/our/files/");
     let script = page
         .split('"')
         .find(|part| part.contains("page.js"))
@@ -133,4 +145,92 @@ fn a_folder_is_a_web_site_of_its_own() {
     client.send(&with_body("PUT", "/static/x", &[], b"x"));
     assert_eq!(client.reply("PUT").status, 405);
     assert!(Site::files(folder.path().join("none")).is_err());
+}
+
+/// A form, as a browser sends it from one of our pages.
+fn submit(app: &App, target: &str, cookie: &str, form: &str) -> Reply {
+    let fields = [
+        "Content-Type: application/x-www-form-urlencoded",
+        "Accept: text/html",
+        "Sec-Fetch-Site: same-origin",
+        cookie,
+    ];
+    let mut client = app.client();
+    client.send(&with_body("POST", target, &fields, form.as_bytes()));
+    client.reply("POST")
+}
+
+#[test]
+fn accounts_and_links_of_a_mounted_share_lead_back_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("river.txt"), "water").unwrap();
+    let accounts = Accounts::temporary().unwrap();
+    accounts
+        .add_temporary(b"ada", b"open sesame", Access::Admin)
+        .unwrap();
+    let share = Share::open(folder.path()).unwrap();
+    let gate = Gate::new(share, Access::None).with_accounts(accounts, Access::None);
+    let site = Site::new(gate, SiteConfig::default());
+    let app = App::serve(Router::new().mount("/our/files", site));
+    let first = app
+        .client()
+        .ask("GET", "/our/files/river.txt", &["Accept: text/html"]);
+    assert_eq!(first.status, 401);
+    assert!(
+        text(&first).contains("action=\"/our/files/.hythe/sign-in\""),
+        "{}",
+        text(&first)
+    );
+    assert!(
+        text(&first).contains("value=\"/our/files/river.txt\""),
+        "{}",
+        text(&first)
+    );
+    let pair = "name=ada&password=open+sesame";
+    for (next, target) in [
+        ("&next=%2Four%2Ffiles%2Friver.txt", "/our/files/river.txt"),
+        ("", "/our/files/"),
+        ("&next=%2Four%2Ffiles%2F.hythe%2Fsign-in", "/our/files/"),
+    ] {
+        let reply = submit(
+            &app,
+            "/our/files/.hythe/sign-in",
+            "X-No: 1",
+            &format!("{pair}{next}"),
+        );
+        assert_eq!(
+            (reply.status, reply.field("Location")),
+            (303, Some(target)),
+            "{next}"
+        );
+    }
+    let reply = submit(&app, "/our/files/.hythe/sign-in", "X-No: 1", pair);
+    let session = reply
+        .field("Set-Cookie")
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap();
+    let cookie = format!("Cookie: {session}");
+    let ask = |target: &str| {
+        app.client()
+            .ask("GET", target, &[&cookie, "Accept: text/html"])
+    };
+    assert_eq!(text(&ask("/our/files/river.txt")), "water");
+    for page in ["", ".hythe/account", ".hythe/users", ".hythe/links"] {
+        let page = ask(&format!("/our/files/{page}"));
+        assert_eq!(page.status, 200);
+        assert_leads_below(text(&page), "/our/files/");
+    }
+    let made = submit(
+        &app,
+        "/our/files/.hythe/links",
+        &cookie,
+        "href=%2Four%2Ffiles%2Friver.txt&expires=3600",
+    );
+    assert_eq!(made.status, 201, "{}", text(&made));
+    let link = text(&made).split("http://quay").nth(1).unwrap();
+    let link = link.split(['"', '<']).next().unwrap();
+    assert!(link.starts_with("/our/files/.hythe/l/"), "{link}");
+    assert_eq!(text(&app.get(link)), "water");
 }
