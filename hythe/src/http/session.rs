@@ -346,6 +346,8 @@ impl<S: Service> Session<S> {
                 Err(Trouble::Connection(error)) => return Err(error),
             }
         }
+        // Nothing is held while nothing comes.
+        self.line.input.take();
         Ok(Next::Wait)
     }
 
