@@ -1,6 +1,8 @@
 //! The head of a response, as bytes.
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
+use ::http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, ETAG, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
 use ::http::{HeaderMap, HeaderName, StatusCode};
 use hythe_wire::http::{Head, Version, reason};
 
@@ -49,13 +51,15 @@ pub(crate) fn write(
     } = sending;
     let code = status.as_u16();
     let mut head = Head::response(out, Version::Http11, code);
-    head = head.field("Date", &date.text);
-    let mut name_buffer = String::new();
+    head = head.legal_field("date", &date.text);
     for (name, value) in headers {
-        if !is_ours(name, framing) {
-            shown(name, &mut name_buffer);
-            head = head.field(&name_buffer, value.as_bytes());
+        if is_ours(name, framing) {
+            continue;
         }
+        head = match special(name) {
+            Some(name) => head.field(name, value.as_bytes()),
+            None => head.legal_field(name.as_str(), value.as_bytes()),
+        };
     }
     head = match (framing, version) {
         (Framing::Length(length), _) => head.length(length),
@@ -81,23 +85,13 @@ fn is_ours(name: &HeaderName, framing: Framing) -> bool {
         || *name == UPGRADE && framing != Framing::Upgraded
 }
 
-/// A name as people write it: `Content-Type`.
-fn shown(name: &HeaderName, out: &mut String) {
-    out.clear();
-    match name.as_str() {
-        "etag" => out.push_str("ETag"),
-        "www-authenticate" => out.push_str("WWW-Authenticate"),
-        "location" => out.push_str("Location"),
-        name => {
-            let mut begins = true;
-            for letter in name.chars() {
-                out.push(if begins {
-                    letter.to_ascii_uppercase()
-                } else {
-                    letter
-                });
-                begins = letter == '-';
-            }
-        }
+/// The names that people write otherwise than with a capital for each word.
+fn special(name: &HeaderName) -> Option<&'static str> {
+    if *name == ETAG {
+        Some("ETag")
+    } else if *name == WWW_AUTHENTICATE {
+        Some("WWW-Authenticate")
+    } else {
+        None
     }
 }
