@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod checksum;
 pub mod cli;
 pub mod client;
+pub mod http;
 mod pattern;
 mod quantity;
 pub mod raw;
