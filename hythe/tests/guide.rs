@@ -30,6 +30,8 @@ chapters! {
     the_reactor: "05-reactor",
     a_server: "06-server",
     http_by_hand: "07-http",
+    a_router: "08-router",
+    an_application: "10-accounts",
 }
 
 fn root() -> &'static Path {

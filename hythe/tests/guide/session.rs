@@ -192,7 +192,12 @@ impl Server {
             let line = line.unwrap_or_else(|_| panic!("{name} does not listen, but says: {seen}"));
             seen.push_str(&line);
             if let Some(address) = line.trim_end().strip_prefix("listening on ") {
-                let port = address.rsplit(':').next().unwrap().to_owned();
+                let port = address
+                    .rsplit(':')
+                    .next()
+                    .unwrap()
+                    .trim_end_matches('/')
+                    .to_owned();
                 return (Self { group, port }, seen);
             }
         }
