@@ -1,9 +1,10 @@
 //! A guest book under any model: an address, a handler, and who runs it.
 
 use std::sync::{Mutex, PoisonError};
-use std::{env, io};
+use std::{env, io, os::unix::net::UnixStream};
 
 use hythe_net::{Addr, Connection, Failure, Handler, Limits, Model, More, MuxKind, Server};
+use signal_hook::consts::SIGINT;
 
 #[derive(Default)]
 struct Book(Mutex<Vec<String>>);
@@ -61,7 +62,11 @@ fn main() -> io::Result<()> {
         max: 200,
         ..Limits::default()
     };
+    // Ctrl-C writes to a pipe, and the server stops when there is something to read.
+    let (stop, pressed) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGINT, pressed)?;
     let server = Server::new(model)
+        .stop_on(stop)
         .limits(limits)
         .listen(&address.parse()?, Book::default())?;
     println!("listening on {}", server.addresses()[0]);

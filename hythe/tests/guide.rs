@@ -52,6 +52,7 @@ fn play(chapter: &str) {
     for command in &commands {
         programs.extend(session.run(command));
     }
+    session.end();
     let own = BTreeSet::from([chapter.replace('-', "_")]);
     assert_eq!(programs, own, "{chapter} runs its program and no other");
 }

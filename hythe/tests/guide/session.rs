@@ -5,6 +5,7 @@
 //! listening on 127.0.0.1:8000
 //! $ echo 你好 | nc -N 127.0.0.1 8000                              runs in the chapter's one shell
 //! Entry 1, … characters. Thank you!                               `…` is anything
+//! ^C                                                              stops the server, which has to end well
 //! ```
 //!
 //! Port 8000 stands for the one that the kernel has chosen.
@@ -16,9 +17,9 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on the slowest machine: a test that waits
@@ -31,6 +32,9 @@ const SHOWN: &str = "8000";
 /// What the shell says when a command has ended.
 const DONE: &str = "-- the command is done --";
 
+/// What is typed where the server runs, to stop it.
+const CTRL_C: &str = "^C";
+
 pub(crate) struct Typed {
     command: String,
     seen: String,
@@ -40,6 +44,11 @@ pub(crate) struct Typed {
 pub(crate) fn commands(block: &str) -> Vec<Typed> {
     let mut commands: Vec<Typed> = Vec::new();
     for line in block.lines() {
+        if line == CTRL_C {
+            let (command, seen) = (CTRL_C.to_owned(), String::new());
+            commands.push(Typed { command, seen });
+            continue;
+        }
         if let Some(command) = line.strip_prefix("$ ") {
             let (command, seen) = (command.to_owned(), String::new());
             commands.push(Typed { command, seen });
@@ -104,11 +113,15 @@ impl Session {
             let name = words.next().unwrap().to_owned();
             assert_eq!(words.next(), Some("--"), "{}", typed.command);
             let arguments: Vec<_> = words.map(|word| word.replace(SHOWN, "0")).collect();
-            self.server = None; // whoever starts the next one has ended the one before
+            self.end(); // whoever starts the next one has ended the one before
             let (server, seen) = Server::start(&name, &arguments, &self.folder);
             self.server = Some(server);
             self.compare(typed, &seen);
             return Some(name);
+        }
+        if typed.command == CTRL_C {
+            self.server.as_mut().expect("a server runs").stop();
+            return None;
         }
         let command = self.here(&typed.command);
         // The shell reads its commands from where the command would read.
@@ -129,7 +142,7 @@ impl Session {
             self.shell.0.try_wait().unwrap().is_none(),
             "`{command}` has ended the shell"
         );
-        if let Some(server) = &mut self.server {
+        if let Some(server) = self.server.as_mut().filter(|server| !server.stopping) {
             let ended = server.group.0.try_wait().unwrap();
             assert!(
                 ended.is_none(),
@@ -137,6 +150,22 @@ impl Session {
             );
         }
         None
+    }
+
+    /// Ends the server; one that was asked to stop does so by itself.
+    pub(crate) fn end(&mut self) {
+        let Some(mut server) = self.server.take().filter(|server| server.stopping) else {
+            return;
+        };
+        let until = Instant::now() + PATIENCE;
+        let status = loop {
+            match server.group.0.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > until => panic!("the server does not stop"),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        assert!(status.success(), "the server ended with {status}");
     }
 
     /// The text with the real port.
@@ -174,9 +203,15 @@ fn matches(pattern: &str, text: &str) -> bool {
 struct Server {
     group: Group,
     port: String,
+    stopping: bool,
 }
 
 impl Server {
+    fn stop(&mut self) {
+        kill_process(Pid::from_child(&self.group.0), Signal::INT).unwrap();
+        self.stopping = true;
+    }
+
     /// Runs a program of the guide, and waits until it says that it accepts.
     fn start(name: &str, arguments: &[String], folder: &TempDir) -> (Self, String) {
         let mut command = Command::new(program(name));
@@ -198,7 +233,15 @@ impl Server {
                     .unwrap()
                     .trim_end_matches('/')
                     .to_owned();
-                return (Self { group, port }, seen);
+                let stopping = false;
+                return (
+                    Self {
+                        group,
+                        port,
+                        stopping,
+                    },
+                    seen,
+                );
             }
         }
     }
