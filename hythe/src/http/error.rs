@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
-use ::http::StatusCode;
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// What is wrong, as a client is told it: a status, and a few words.
 ///
@@ -28,6 +28,7 @@ use ::http::StatusCode;
 pub struct Error {
     status: StatusCode,
     text: Cow<'static, str>,
+    headers: HeaderMap,
     cause: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -37,6 +38,7 @@ impl Error {
         Self {
             status,
             text: text.into(),
+            headers: HeaderMap::new(),
             cause: None,
         }
     }
@@ -50,6 +52,17 @@ impl Error {
                 "something went wrong here; it is in the log",
             )
         }
+    }
+
+    /// The same with a field more, for those statuses that need one.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        &self.headers
     }
 
     /// The status to answer with.

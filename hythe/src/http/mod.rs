@@ -42,6 +42,7 @@ mod body;
 mod cookie;
 pub(crate) mod date;
 mod error;
+mod events;
 pub(crate) mod head;
 mod incoming;
 mod intake;
@@ -57,6 +58,7 @@ mod server;
 mod service;
 mod session;
 mod upgrade;
+mod websocket;
 
 use std::any::Any;
 
@@ -67,6 +69,7 @@ pub use crate::serve::http::{Site, SiteConfig};
 pub use body::{Body, Segment, Writer};
 pub use cookie::Cookie;
 pub use error::Error;
+pub use events::{Event, Events};
 pub use incoming::{BODY_LIMIT, Chunks, Incoming};
 pub use intake::{Answer, Intake};
 pub use request::Request;
@@ -75,6 +78,7 @@ pub use router::Router;
 pub use server::{Http, serve};
 pub use service::{Endpoint, Layer, Next, Ready, Service};
 pub use upgrade::Upgraded;
+pub use websocket::{Message, WebSocket, WebSocketUpgrade};
 
 /// What is answered where whoever should answer has panicked.
 fn panicked(panic: &(dyn Any + Send)) -> Response {

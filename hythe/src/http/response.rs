@@ -300,7 +300,8 @@ impl IntoResponse for Error {
             tracing::error!(error = %cause, "a request failed");
         }
         let status = self.status();
-        let response = Response::error(status, self.text());
+        let mut response = Response::error(status, self.text());
+        response.headers.extend(self.headers().clone());
         match status {
             StatusCode::SERVICE_UNAVAILABLE => response.with_header("retry-after", "1"),
             _ => response,

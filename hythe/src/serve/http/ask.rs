@@ -192,8 +192,13 @@ impl Head for wire::Request<'_, '_> {
 }
 
 impl Head for Request {
+    /// As it was written, where nothing above has read it already: the share
+    /// refuses more than the path's one form tells.
     fn path(&self) -> &[u8] {
-        self.rest().as_bytes()
+        match self.base() {
+            "" => self.uri().path().as_bytes(),
+            _ => self.rest().as_bytes(),
+        }
     }
 
     fn query(&self) -> Option<&[u8]> {
