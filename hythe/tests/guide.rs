@@ -31,6 +31,7 @@ chapters! {
     a_server: "06-server",
     http_by_hand: "07-http",
     a_router: "08-router",
+    live_pages: "09-live",
     an_application: "10-accounts",
 }
 
