@@ -10,6 +10,7 @@ mod session;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use markdown::{Page, links};
 use session::Session;
@@ -56,6 +57,18 @@ fn play(chapter: &str) {
     session.end();
     let own = BTreeSet::from([chapter.replace('-', "_")]);
     assert_eq!(programs, own, "{chapter} runs its program and no other");
+}
+
+#[test]
+fn a_browser_can_do_what_the_chapters_with_pages_say() {
+    for chapter in ["08-router", "09-live", "10-accounts"] {
+        let session = Session::serving(&chapter.replace('-', "_"));
+        let mut python = Command::new("python3");
+        python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/guide.py"));
+        let output = python.arg(chapter).arg(session.address()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{chapter}: {said}");
+    }
 }
 
 fn names(folder: &Path, extension: &str) -> BTreeSet<String> {

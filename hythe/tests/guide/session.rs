@@ -106,6 +106,21 @@ impl Session {
         }
     }
 
+    /// One in which a program of the guide runs.
+    pub(crate) fn serving(name: &str) -> Self {
+        let mut session = Self::new();
+        let (server, _) = Server::start(name, &["127.0.0.1:0".to_owned()], &session.folder);
+        session.server = Some(server);
+        session
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!(
+            "127.0.0.1:{}",
+            self.server.as_ref().expect("a server runs").port
+        )
+    }
+
     /// Does what was typed, and compares. Gives the program's name if that is one of the guide.
     pub(crate) fn run(&mut self, typed: &Typed) -> Option<String> {
         if let Some(program) = typed.command.strip_prefix("cargo run -p hythe --example ") {
