@@ -10,6 +10,8 @@ use crate::web::Lang;
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) method: Method,
+    /// What stands before the path in addresses: where the site is mounted.
+    pub(super) mount: String,
     /// Still percent-encoded.
     pub(super) path: Vec<u8>,
     pub(super) query: Option<Vec<u8>>,
@@ -82,6 +84,7 @@ impl Ask {
         let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
         Self {
             method,
+            mount: request.base().to_owned(),
             path: path.to_vec(),
             query: Head::query(request).map(<[u8]>::to_vec),
             codings: Codings::of(request),
