@@ -412,7 +412,11 @@ fn echo_runs_under_every_model() {
         client.expect("好");
         client.end();
     }
-    let output = run(example("models").to_str().unwrap(), "", &["127.0.0.1:0", "x"]);
+    let output = run(
+        example("models").to_str().unwrap(),
+        "",
+        &["127.0.0.1:0", "x"],
+    );
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("forks"), "{error}");
 }

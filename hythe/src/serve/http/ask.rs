@@ -242,10 +242,8 @@ pub(super) fn is_plain(head: &impl Head) -> bool {
     let folder = head.path().ends_with(b"/");
     // A file has no use for a query but one; pages use others against caches.
     let query_changes = query.is_some() && (folder || is_download(query));
-    !query_changes
-        && !(folder && accepts_json_before_html(head.accept()))
-        && !head.is_particular()
-        && !has_session(head)
+    let accept_changes = folder && accepts_json_before_html(head.accept());
+    !query_changes && !accept_changes && !head.is_particular() && !has_session(head)
 }
 
 /// Whether there is a session's token, of whichever port.
