@@ -363,10 +363,7 @@ impl Table {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut below = match path.ends_with('/') {
-            true => 1,
-            false => 0,
-        };
+        let mut below = usize::from(request.rest().ends_with('/'));
         for (name, value) in &params {
             if name == BELOW {
                 below = 1 + value.len();
