@@ -49,7 +49,7 @@ mod intake;
 pub mod layer;
 mod line;
 pub(crate) mod origin;
-mod path;
+pub(crate) mod path;
 mod request;
 mod response;
 mod router;
