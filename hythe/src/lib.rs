@@ -5,6 +5,7 @@ pub mod checksum;
 pub mod cli;
 pub mod client;
 mod pattern;
+mod process;
 mod quantity;
 pub mod raw;
 pub mod serve;

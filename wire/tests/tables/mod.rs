@@ -88,7 +88,7 @@ pub(crate) const SCRIPT_HEADS: &[&[u8]] = &[
 ];
 
 /// Whole answers over FastCGI, with what they carry: output, complaints, and the exit status.
-pub(crate) const FASTCGI: &[(&[u8], &[u8], &[u8], u32)] = &[
+pub(crate) const FASTCGI: &[FastCgiAnswer] = &[
     (b"\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0", b"", b"", 0),
     (
         b"\x01\x06\0\x01\0\x05\0\0hello\x01\x03\0\x01\0\x08\x02\xff\x01\x02\x03\x04\0\0\0\0--",
@@ -105,6 +105,9 @@ pub(crate) const FASTCGI: &[(&[u8], &[u8], &[u8], u32)] = &[
         7,
     ),
 ];
+
+/// An answer, its output, its complaints, and its exit status.
+pub(crate) type FastCgiAnswer = (&'static [u8], &'static [u8], &'static [u8], u32);
 
 /// Range values.
 pub(crate) const RANGES: &[&[u8]] = &[
