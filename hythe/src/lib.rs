@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod checksum;
 pub mod cli;
 pub mod client;
+pub mod http;
 mod pattern;
 mod process;
 mod quantity;

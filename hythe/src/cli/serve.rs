@@ -24,10 +24,10 @@ use super::logging::{self, Log};
 use super::people::People;
 use super::tls::{self, Tls};
 use crate::accounts::{Books, Gate};
+use crate::http::{Http, Router, Site, SiteConfig};
 use crate::quantity::{parse_size, parse_span};
 use crate::serve::ftp::{Ftp, FtpConfig};
 use crate::serve::gopher::Gopher;
-use crate::serve::http::{Http, HttpConfig};
 use crate::share::{Access, Durability, Rules, Share};
 
 /// Share a folder, or one file, over HTTP, FTP and Gopher at once
@@ -456,12 +456,12 @@ impl Args {
     /// A server that listens wherever it was told to, with the names of the
     /// protocols in the order of its addresses.
     fn server(&self, gate: &Gate, tls: Option<&Tls>) -> Result<Listeners<'_>, Failure> {
-        let config = HttpConfig {
+        let config = SiteConfig {
             index: self.index,
             trust_content: self.trust_content,
             short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
         };
-        let http = Http::new(gate.clone(), config);
+        let http = Http::new(Router::new().fallback_to(Site::new(gate.clone(), config)));
         let config = FtpConfig {
             passive_ports: self.passive_ports.clone(),
             passive_address: self.passive_address,

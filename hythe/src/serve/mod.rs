@@ -8,4 +8,4 @@ pub mod ftp;
 pub mod gopher;
 pub mod http;
 pub mod log;
-mod pump;
+pub(crate) mod pump;

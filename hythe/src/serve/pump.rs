@@ -14,7 +14,7 @@ use crate::tls::Channel;
 /// # Errors
 /// The disk's or `send`'s. What was sent is not whole then, and the peer must
 /// be let know in the way of its protocol.
-pub(super) async fn pump(
+pub(crate) async fn pump(
     stream: &Channel,
     mut pieces: Box<dyn Pieces>,
     mut send: impl AsyncFnMut(&mut Vec<u8>) -> io::Result<()>,

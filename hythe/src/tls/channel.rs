@@ -218,6 +218,36 @@ impl Channel {
         }
     }
 
+    /// Waits until the peer has ended its direction, or is lost. What it says
+    /// meanwhile is not read; behind that its end can't be seen, and then this
+    /// waits for ever.
+    pub async fn ended(&self) {
+        let peek = |context: &mut Context<'_>| self.stream.poll_peek(context, &mut [0]);
+        let waits = match &self.layer {
+            None => matches!(poll_fn(peek).await, Ok(1..)),
+            Some(layer) => loop {
+                let filled = poll_fn(|context| {
+                    let mut layer = layer.borrow_mut();
+                    if layer.has_ended() {
+                        return Poll::Ready(Some(false));
+                    }
+                    if layer.has_plaintext() {
+                        return Poll::Ready(Some(true));
+                    }
+                    layer
+                        .poll_fill(&self.stream, context)
+                        .map(|filled| filled.err().map(|_| false))
+                });
+                if let Some(waits) = filled.await {
+                    break waits;
+                }
+            },
+        };
+        if waits {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Receives what is there, once there is something; 0 is the end.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::thread;
 
 use hythe::accounts::{Accounts, Gate};
+use hythe::http::{Http, Site, SiteConfig};
 use hythe::serve::ftp::{Ftp, FtpConfig};
-use hythe::serve::http::{Http, HttpConfig};
 use hythe::share::{Access, Share};
 use hythe_net::{Addr, Model, Server};
 use tempfile::TempDir;
@@ -20,14 +20,14 @@ use super::{curl, exchange};
 const PASSWORD: &str = "a:b ;来%41\"";
 
 /// A served folder with an account for each role, named after it.
-struct Site {
+struct Quay {
     _folder: TempDir,
     accounts: Accounts,
     http: SocketAddr,
     ftp: SocketAddr,
 }
 
-fn site(strangers: Access) -> Site {
+fn site(strangers: Access) -> Quay {
     let folder = tempfile::tempdir().unwrap();
     for name in ["old", "gone", "moved"] {
         fs::write(folder.path().join(name), b"old").unwrap();
@@ -41,7 +41,10 @@ fn site(strangers: Access) -> Site {
         .with_accounts(accounts.clone(), Access::None);
     let any = &Addr::resolve("127.0.0.1:0").unwrap()[0];
     let server = Server::new(Model::cores())
-        .listen(any, Http::new(gate.clone(), HttpConfig::default()))
+        .listen(
+            any,
+            Http::new(Site::new(gate.clone(), SiteConfig::default())),
+        )
         .unwrap()
         .listen(any, Ftp::new(gate, FtpConfig::default()))
         .unwrap();
@@ -51,7 +54,7 @@ fn site(strangers: Access) -> Site {
         .map(|address| address.to_string().parse().unwrap())
         .collect();
     thread::spawn(move || server.serve());
-    Site {
+    Quay {
         _folder: folder,
         accounts,
         http: ports[0],
@@ -59,7 +62,7 @@ fn site(strangers: Access) -> Site {
     }
 }
 
-impl Site {
+impl Quay {
     fn ask(&self, method: &str, target: &str, fields: &[&str], body: &[u8]) -> Reply {
         exchange(&mut Client::new(self.http), method, target, fields, body)
     }

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use hythe_wire::http::Method;
 
-use super::Site;
+use super::Shared;
 use super::ask::Ask;
 use super::change;
 use super::file::file;
 use super::folder::{SELECTION_LIMIT, folder, is_selection, redirect, selection};
 use super::intake::{Answer, small_form};
-use super::origin::refuse_cross_site;
 use super::reply::{Body, Reply};
-use super::visit::Visit;
+use super::visit::{By, Visit};
 use super::{own, tus};
+use crate::http::origin;
 use crate::quantity::size;
 use crate::share::{Access, Kind, Lacks, RelPath};
 
 /// Decides on a request by its head.
-pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
+pub(super) fn answer(site: &Arc<Shared>, ask: &Arc<Ask>) -> Answer {
     let visit = match Visit::of(site, ask) {
         Ok(visit) => visit,
         Err(refusal) => return refusal.into(),
@@ -62,8 +62,19 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>) -> Answer {
     }
 }
 
+/// Refuses a request that would change something, if it came from another site.
+fn refuse_cross_site(ask: &Ask, by: By) -> Option<Reply> {
+    let ours = origin::is_ours(
+        ask.field("Sec-Fetch-Site"),
+        ask.origin.as_deref(),
+        &ask.host,
+        by == By::Session,
+    );
+    (!ours).then(|| Reply::refusal(ask, 403, "this came from another site"))
+}
+
 /// An archive of what was chosen in a folder: a form, but one that reads.
-fn select(site: &Arc<Site>, ask: &Arc<Ask>, visit: Visit) -> Answer {
+fn select(site: &Arc<Shared>, ask: &Arc<Ask>, visit: Visit) -> Answer {
     let path = match RelPath::from_url_path(&ask.path) {
         Ok((path, true)) => path,
         Ok((_, false)) => return Reply::refusal(ask, 404, "there is no such folder").into(),
@@ -79,14 +90,14 @@ fn select(site: &Arc<Site>, ask: &Arc<Ask>, visit: Visit) -> Answer {
     })
 }
 
-impl Site {
+impl Shared {
     /// Whether nobody can change anything here, whoever asks.
     fn only_shows(&self) -> bool {
         self.gate.accounts().is_none() && self.gate.strangers() < Access::Upload
     }
 }
 
-fn get(site: &Site, ask: &Ask, visit: &Visit) -> io::Result<Reply> {
+fn get(site: &Shared, ask: &Ask, visit: &Visit) -> io::Result<Reply> {
     let (path, as_folder) = match RelPath::from_url_path(&ask.path) {
         Ok(parsed) => parsed,
         Err(bad) => return Ok(Reply::refusal(ask, 400, &bad.to_string())),
@@ -102,7 +113,7 @@ fn get(site: &Site, ask: &Ask, visit: &Visit) -> io::Result<Reply> {
 }
 
 /// What an error of the disk or the view means to a client.
-pub(super) fn refused(site: &Site, ask: &Ask, visit: &Visit, error: &io::Error) -> Reply {
+pub(super) fn refused(site: &Shared, ask: &Ask, visit: &Visit, error: &io::Error) -> Reply {
     if let Some(lacks) = Lacks::of(error) {
         return visit.lacking(site, ask, lacks, "this");
     }
@@ -151,7 +162,7 @@ pub(super) fn meaning(visit: &Visit, ask: &Ask, error: &io::Error) -> (u16, Stri
         Is::WouldBlock | Is::Interrupted | Is::ResourceBusy => (503, "busy; try again"),
         _ if is_shortage(error) => (503, "the server is short of resources; try again"),
         _ => {
-            let path = super::log::Escaped(&ask.path);
+            let path = crate::serve::log::Escaped(&ask.path);
             let doing = if safe { "read" } else { "write" };
             tracing::warn!(%path, %error, "cannot {doing}");
             let text = format!("the server cannot {doing} this");

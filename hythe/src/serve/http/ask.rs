@@ -1,10 +1,9 @@
 //! What a request asks for, freed from the buffer it came in.
 
 use hythe_net::Addr;
-use hythe_wire::http::{
-    Coding, Encodings, Framing, Method, Request, Target, Values, accepts_json_before_html,
-};
+use hythe_wire::http::{self as wire, Coding, Encodings, Method, accepts_json_before_html};
 
+use crate::http::{HeaderName, Request, header};
 use crate::web::Lang;
 
 /// A request as a value.
@@ -41,8 +40,8 @@ pub(super) struct Ask {
     pub(super) host: Vec<u8>,
     /// `Origin`.
     pub(super) origin: Option<Vec<u8>>,
-    /// How the body is delimited.
-    pub(super) framing: Framing,
+    /// How long the body is, in bytes, where that is known.
+    pub(super) length: Option<u64>,
     /// Through what it came.
     pub(super) way: Way,
     /// All fields, of a request that may change something or is about what is
@@ -70,43 +69,41 @@ pub(super) const OWN: &[u8] = b"/.hythe/";
 pub(super) const COOKIE: &str = "hythe-session-";
 
 impl Ask {
-    pub(super) fn of(request: &Request<'_, '_>, way: Way) -> Self {
-        let owned = |value: Option<&[u8]>| value.map(<[u8]>::to_vec);
-        let keep_fields =
-            !matches!(request.method, Method::Get | Method::Head) || is_own(request.target.path);
-        let fields = request
-            .fields
-            .iter()
-            .filter(|_| keep_fields)
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
+    pub(super) fn of(request: &Request, way: Way) -> Self {
+        let method = Method::parse(request.method().as_str().as_bytes());
+        let method = method.unwrap_or(Method::Trace);
+        let path = Head::path(request);
+        let value = |name: HeaderName| {
+            let value = request.headers().get(name)?;
+            Some(value.as_bytes().to_vec())
+        };
+        let keep_fields = !matches!(method, Method::Get | Method::Head) || is_own(path);
+        let fields = request.headers().iter().filter(|_| keep_fields);
+        let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
         Self {
-            method: request.method,
-            path: request.target.path.to_vec(),
-            query: owned(request.target.query),
+            method,
+            path: path.to_vec(),
+            query: Head::query(request).map(<[u8]>::to_vec),
             codings: Codings::of(request),
-            json: accepts_json_before_html(request.accept.clone()),
-            html: request
-                .accept
-                .clone()
-                .any(|value| contains(value, b"text/html")),
-            lang: Lang::of(request.fields.all("Accept-Language")),
-            range: owned(request.range),
-            if_range: owned(request.if_range),
-            if_match: joined(request.if_match.clone()),
-            if_none_match: joined(request.if_none_match.clone()),
-            if_modified_since: owned(request.if_modified_since),
-            if_unmodified_since: owned(request.if_unmodified_since),
+            json: accepts_json_before_html(values(request, header::ACCEPT)),
+            html: values(request, header::ACCEPT).any(|value| contains(value, b"text/html")),
+            lang: Lang::of(values(request, header::ACCEPT_LANGUAGE)),
+            range: value(header::RANGE),
+            if_range: value(header::IF_RANGE),
+            if_match: joined(request, header::IF_MATCH),
+            if_none_match: joined(request, header::IF_NONE_MATCH),
+            if_modified_since: value(header::IF_MODIFIED_SINCE),
+            if_unmodified_since: value(header::IF_UNMODIFIED_SINCE),
             plain: is_plain(request),
             browser: is_browser(request),
-            authorization: owned(request.authorization),
+            authorization: value(header::AUTHORIZATION),
             session: session(request, way.port),
-            content_type: owned(request.content_type),
-            host: request.host.unwrap_or_default().to_vec(),
-            origin: owned(request.origin),
-            framing: request.framing,
+            content_type: value(header::CONTENT_TYPE),
+            host: request.host().unwrap_or_default().as_bytes().to_vec(),
+            origin: value(header::ORIGIN),
+            length: request.length(),
             way,
-            fields,
+            fields: fields.collect(),
         }
     }
 
@@ -127,15 +124,6 @@ impl Ask {
     pub(super) fn has_credentials(&self) -> bool {
         self.authorization.is_some() || self.session.is_some()
     }
-
-    /// How long the body is, where that is known.
-    pub(super) fn length(&self) -> Option<u64> {
-        match self.framing {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked => None,
-        }
-    }
 }
 
 fn is_own(path: &[u8]) -> bool {
@@ -144,51 +132,124 @@ fn is_own(path: &[u8]) -> bool {
 
 /// Browsers say of themselves that they are Mozilla; only they tell where a
 /// request came from.
-fn is_browser(request: &Request<'_, '_>) -> bool {
-    let named = request
-        .user_agent
-        .is_some_and(|name| name.starts_with(b"Mozilla/"));
-    named || !request.fields.all("Sec-Fetch-Site").is_empty()
+fn is_browser(request: &Request) -> bool {
+    let name = request.headers().get(header::USER_AGENT);
+    let named = name.is_some_and(|name| name.as_bytes().starts_with(b"Mozilla/"));
+    named || request.headers().contains_key("sec-fetch-site")
 }
 
 /// The token in the cookie that belongs to this port.
-fn session(request: &Request<'_, '_>, port: u16) -> Option<Vec<u8>> {
+fn session(request: &Request, port: u16) -> Option<Vec<u8>> {
     let name = format!("{COOKIE}{port}=");
-    let mut cookies = request
-        .cookie
-        .clone()
-        .flat_map(|line| line.split(|&byte| byte == b';'));
+    let lines = values(request, header::COOKIE);
+    let mut cookies = lines.flat_map(|line| line.split(|&byte| byte == b';'));
     let token = cookies.find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes()))?;
     Some(token.to_vec())
+}
+
+/// A request's head, as far as ready answers depend on it: as it was parsed, or
+/// as a layer may have changed it since.
+pub(super) trait Head {
+    fn path(&self) -> &[u8];
+    fn query(&self) -> Option<&[u8]>;
+    fn accept(&self) -> impl Iterator<Item = &[u8]>;
+    fn accept_encoding(&self) -> impl Iterator<Item = &[u8]>;
+    fn cookie(&self) -> impl Iterator<Item = &[u8]>;
+    /// Whether it says who asks, or asks for less than the whole, or on
+    /// conditions.
+    fn is_particular(&self) -> bool;
+}
+
+impl Head for wire::Request<'_, '_> {
+    fn path(&self) -> &[u8] {
+        self.target.path
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.target.query
+    }
+
+    fn accept(&self) -> impl Iterator<Item = &[u8]> {
+        self.accept.clone()
+    }
+
+    fn accept_encoding(&self) -> impl Iterator<Item = &[u8]> {
+        self.accept_encoding.clone()
+    }
+
+    fn cookie(&self) -> impl Iterator<Item = &[u8]> {
+        self.cookie.clone()
+    }
+
+    fn is_particular(&self) -> bool {
+        self.authorization.is_some()
+            || self.range.is_some()
+            || !self.if_match.is_empty()
+            || !self.if_none_match.is_empty()
+            || self.if_modified_since.is_some()
+            || self.if_unmodified_since.is_some()
+    }
+}
+
+impl Head for Request {
+    fn path(&self) -> &[u8] {
+        self.rest().as_bytes()
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.query_string().map(str::as_bytes)
+    }
+
+    fn accept(&self) -> impl Iterator<Item = &[u8]> {
+        values(self, header::ACCEPT)
+    }
+
+    fn accept_encoding(&self) -> impl Iterator<Item = &[u8]> {
+        values(self, header::ACCEPT_ENCODING)
+    }
+
+    fn cookie(&self) -> impl Iterator<Item = &[u8]> {
+        values(self, header::COOKIE)
+    }
+
+    fn is_particular(&self) -> bool {
+        let particular = [
+            header::AUTHORIZATION,
+            header::RANGE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::IF_MODIFIED_SINCE,
+            header::IF_UNMODIFIED_SINCE,
+        ];
+        let mut particular = particular.iter();
+        particular.any(|name| self.headers().contains_key(name))
+    }
 }
 
 /// Whether the answer depends on nothing but the path and the codings: then
 /// whoever asks the same next may get the same answer. All else in a request
 /// that changes its answer must be named here.
-pub(super) fn is_plain(request: &Request<'_, '_>) -> bool {
-    let Target { path, query } = request.target;
-    let folder = path.ends_with(b"/");
+pub(super) fn is_plain(head: &impl Head) -> bool {
+    let query = head.query();
+    let folder = head.path().ends_with(b"/");
     // A file has no use for a query but one; pages use others against caches.
     let query_changes = query.is_some() && (folder || is_download(query));
-    let accept_changes = folder && accepts_json_before_html(request.accept.clone());
     !query_changes
-        && !accept_changes
-        && request.authorization.is_none()
-        && !has_session(request)
-        && request.range.is_none()
-        && request.if_match.is_empty()
-        && request.if_none_match.is_empty()
-        && request.if_modified_since.is_none()
-        && request.if_unmodified_since.is_none()
+        && !(folder && accepts_json_before_html(head.accept()))
+        && !head.is_particular()
+        && !has_session(head)
 }
 
 /// Whether there is a session's token, of whichever port.
-fn has_session(request: &Request<'_, '_>) -> bool {
-    !request.cookie.is_empty()
-        && request
-            .cookie
-            .clone()
-            .any(|line| contains(line, COOKIE.as_bytes()))
+fn has_session(head: &impl Head) -> bool {
+    let mut lines = head.cookie();
+    lines.any(|line| contains(line, COOKIE.as_bytes()))
+}
+
+/// All values of a field.
+fn values(request: &Request, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let values = request.headers().get_all(name).into_iter();
+    values.map(|value| value.as_bytes())
 }
 
 /// Whether a query asks for a file to be saved rather than shown.
@@ -202,11 +263,9 @@ pub(super) fn is_download(query: Option<&[u8]>) -> bool {
 }
 
 /// The lines of a list field as one list (RFC 9110 §5.2).
-fn joined(values: Values<'_, '_>) -> Option<Vec<u8>> {
-    if values.is_empty() {
-        return None;
-    }
-    Some(values.collect::<Vec<_>>().join(&b", "[..]))
+fn joined(request: &Request, name: HeaderName) -> Option<Vec<u8>> {
+    let lines: Vec<_> = values(request, name).collect();
+    (!lines.is_empty()).then(|| lines.join(&b", "[..]))
 }
 
 fn contains(value: &[u8], wanted: &[u8]) -> bool {
@@ -220,11 +279,12 @@ fn contains(value: &[u8], wanted: &[u8]) -> bool {
 pub(super) struct Codings(u8);
 
 impl Codings {
-    pub(super) fn of(request: &Request<'_, '_>) -> Self {
-        if request.accept_encoding.is_empty() {
+    pub(super) fn of(head: &impl Head) -> Self {
+        let mut values = head.accept_encoding().peekable();
+        if values.peek().is_none() {
             return Self(0);
         }
-        let accepted = Encodings::parse(request.accept_encoding.clone());
+        let accepted = Encodings::parse(values);
         let bit = |coding| u8::from(accepted.accepts(coding)) << coding as u8;
         Self(bit(Coding::Gzip) | bit(Coding::Br) | bit(Coding::Zstd))
     }

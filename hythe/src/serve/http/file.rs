@@ -18,7 +18,7 @@ use super::condition::{Outcome, Validators};
 use super::content::{Content, SNIFF};
 use super::ready::{Check, LARGEST};
 use super::reply::{Body, Part, Reply};
-use super::{HttpConfig, Site};
+use super::{Shared, SiteConfig};
 use crate::share::{Kind, Meta, Modified, Opened, RelPath, View};
 
 /// The largest file that is compressed on the fly: it is done in one go and in
@@ -43,7 +43,7 @@ const NEIGHBOURS: [(Coding, &[u8], &[u8]); 3] = [
 
 /// Answers with a file, which has been opened.
 pub(super) fn file(
-    site: &Site,
+    site: &Shared,
     ask: &Ask,
     view: &View,
     path: &RelPath,
@@ -334,7 +334,7 @@ fn validated(reply: Reply, content: &Content, validators: &Validators) -> Reply 
 /// The fields that tell what is sent and how to treat it.
 fn describe(
     reply: Reply,
-    config: &HttpConfig,
+    config: &SiteConfig,
     ask: &Ask,
     path: &RelPath,
     content: &Content,

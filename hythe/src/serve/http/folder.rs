@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hythe_wire::http::{Coding, content_disposition};
 
-use super::Site;
+use super::Shared;
 use super::ask::Ask;
 use super::file::file;
 use super::intake::{Form, has_media_type};
@@ -31,7 +31,7 @@ pub(super) fn redirect(ask: &Ask, base: &str, path: &RelPath) -> Reply {
 }
 
 /// A folder as what was asked for: a page, JSON, or an archive.
-pub(super) fn folder(site: &Site, ask: &Ask, visit: &Visit, path: RelPath) -> io::Result<Reply> {
+pub(super) fn folder(site: &Shared, ask: &Ask, visit: &Visit, path: RelPath) -> io::Result<Reply> {
     let view = &visit.view;
     let query = FolderQuery::parse(ask.query.as_deref());
     if site.config.index
@@ -130,7 +130,7 @@ pub(super) fn selection(
 }
 
 /// The folder's `index.html`, where it has one.
-fn index(site: &Site, ask: &Ask, view: &View, folder: &RelPath) -> io::Result<Option<Reply>> {
+fn index(site: &Shared, ask: &Ask, view: &View, folder: &RelPath) -> io::Result<Option<Reply>> {
     let Ok(path) = folder.join(b"index.html") else {
         return Ok(None);
     };
@@ -145,7 +145,7 @@ fn index(site: &Site, ask: &Ask, view: &View, folder: &RelPath) -> io::Result<Op
 }
 
 fn page(
-    site: &Site,
+    site: &Shared,
     ask: &Ask,
     visit: &Visit,
     path: &RelPath,
@@ -176,7 +176,7 @@ fn page(
 }
 
 fn json(
-    site: &Site,
+    site: &Shared,
     ask: &Ask,
     visit: &Visit,
     path: &RelPath,

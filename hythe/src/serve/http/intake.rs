@@ -1,190 +1,13 @@
-//! Bodies of requests: who takes them in.
-//!
-//! ```text
-//!   answer ─┬─► Reply ──────────────────────────────► sent; the body is not read
-//!           └─► Take(intake) ─► take, take, take… ─► end ─► Reply
-//!                                     │ Err(Reply) ───────► sent; the rest is not read
-//!                                     └ the peer is gone ─► cut
-//! ```
-//!
-//! Which of the two it is, is decided by the head alone, before a byte of the
-//! body is read: who waits for `100 (Continue)` hears the refusal instead.
+//! Small forms.
 
-use hythe_net::Sink;
-use hythe_wire::http::{Chunked, Error, Framing};
 use percent_encoding::percent_decode;
 
 use super::ask::Ask;
 use super::reply::Reply;
+use crate::http::Intake;
 
-/// What is done about a request.
-pub(super) enum Answer {
-    /// This is the reply; a body is not wanted.
-    Reply(Reply),
-    /// The body is taken in, and then there is a reply.
-    Take(Box<dyn Intake>),
-}
-
-/// Takes in the body of one request, piece by piece and in order. Everything
-/// here may block: it runs on the thread pool.
-pub(super) trait Intake: Send {
-    /// Takes what has come.
-    ///
-    /// # Errors
-    /// A reply that is to be sent at once; the rest of the body is not wanted.
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Reply>;
-
-    /// The body was whole.
-    fn end(self: Box<Self>) -> Reply;
-
-    /// The peer is gone, or its body makes no sense: there will be no more, and
-    /// nobody to reply to.
-    fn cut(self: Box<Self>) {}
-}
-
-/// A body on its way to who takes it in.
-pub(super) struct Body {
-    intake: Box<dyn Intake>,
-    left: Left,
-    received: u64,
-    refused: Option<Result<Reply, Error>>,
-    /// What came behind it: the next request.
-    rest: Vec<u8>,
-}
-
-/// How it is known what is still to come.
-enum Left {
-    Bytes(u64),
-    Chunks(Chunked),
-}
-
-/// To multiples of this, from its beginning, a body is taken in: of many pages,
-/// and as much as is received at once.
-const PAGES: u64 = 256 * 1024;
-
-/// A body that has ended.
-pub(super) struct Ended {
-    /// How many bytes of it came.
-    pub(super) received: u64,
-    /// What came behind it.
-    pub(super) rest: Vec<u8>,
-    /// The reply, and whether the next request is to be found behind it; or
-    /// that it makes no sense; or `None` if the peer did not send all of it.
-    pub(super) end: Option<Result<(Reply, bool), Error>>,
-}
-
-impl Body {
-    pub(super) fn new(intake: Box<dyn Intake>, framing: Framing) -> Self {
-        Self {
-            intake,
-            left: match framing {
-                Framing::None => Left::Bytes(0),
-                Framing::Length(length) => Left::Bytes(length),
-                Framing::Chunked => Left::Chunks(Chunked::new()),
-            },
-            received: 0,
-            refused: None,
-            rest: Vec::new(),
-        }
-    }
-
-    /// Whether no more is to be read.
-    pub(super) fn is_over(&self) -> bool {
-        self.refused.is_some() || self.is_whole()
-    }
-
-    fn is_whole(&self) -> bool {
-        match &self.left {
-            Left::Bytes(left) => *left == 0,
-            Left::Chunks(chunks) => chunks.is_done(),
-        }
-    }
-
-    fn step(&mut self, bytes: &[u8]) -> (usize, Result<(), Result<Reply, Error>>) {
-        let (consumed, data) = match &mut self.left {
-            Left::Bytes(left) => {
-                let count =
-                    usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
-                *left -= count as u64;
-                (count, &bytes[..count])
-            }
-            Left::Chunks(chunks) => match chunks.decode(bytes) {
-                Ok(step) => (step.consumed, step.data),
-                Err(error) => return (bytes.len(), Err(Err(error))),
-            },
-        };
-        self.received += data.len() as u64;
-        let taken = if data.is_empty() {
-            Ok(())
-        } else {
-            self.intake.take(data).map_err(Ok)
-        };
-        (consumed, taken)
-    }
-
-    /// Ends it.
-    pub(super) fn end(self) -> Ended {
-        let whole = self.is_whole();
-        let end = match self.refused {
-            Some(Ok(reply)) => {
-                self.intake.cut();
-                Some(Ok((reply, whole)))
-            }
-            Some(Err(error)) => {
-                self.intake.cut();
-                Some(Err(error))
-            }
-            None if whole => Some(Ok((self.intake.end(), true))),
-            None => {
-                self.intake.cut();
-                None
-            }
-        };
-        Ended {
-            received: self.received,
-            rest: self.rest,
-            end,
-        }
-    }
-}
-
-impl Sink for Body {
-    fn room(&self) -> u64 {
-        match &self.left {
-            _ if self.is_over() => 0,
-            // As far as the end of a piece, so that what is written to a file
-            // begins and ends where its pages do.
-            Left::Bytes(left) => (*left).min(PAGES - self.received % PAGES),
-            Left::Chunks(_) => u64::MAX,
-        }
-    }
-
-    fn expected(&self) -> u64 {
-        match &self.left {
-            Left::Bytes(left) => *left,
-            Left::Chunks(chunks) => chunks.expected(),
-        }
-    }
-
-    /// Keeps what is behind the body.
-    fn take(&mut self, bytes: &[u8]) {
-        let mut bytes = bytes;
-        while !bytes.is_empty() && !self.is_over() {
-            let (consumed, result) = self.step(bytes);
-            bytes = &bytes[consumed..];
-            if let Err(refused) = result {
-                self.refused = Some(refused);
-            }
-        }
-        self.rest.extend_from_slice(bytes);
-    }
-}
-
-impl From<Reply> for Answer {
-    fn from(reply: Reply) -> Self {
-        Self::Reply(reply)
-    }
-}
+/// What is done about a request: a reply, or who takes in the body and makes one.
+pub(super) type Answer = crate::http::Answer<Reply>;
 
 /// The fields of a small form, decoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -233,7 +56,7 @@ pub(super) fn small_form(
     limit: u64,
     then: impl FnOnce(Form) -> Reply + Send + 'static,
 ) -> Answer {
-    let length = ask.length();
+    let length = ask.length;
     if length.is_some_and(|length| length > limit) {
         return too_long(ask).into();
     }
@@ -267,7 +90,7 @@ struct SmallForm<F> {
     then: F,
 }
 
-impl<F: FnOnce(Form) -> Reply + Send> Intake for SmallForm<F> {
+impl<F: FnOnce(Form) -> Reply + Send> Intake<Reply> for SmallForm<F> {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
         if (self.body.len() + bytes.len()) as u64 > self.limit {
             return Err(too_long(&self.ask));

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use hythe_wire::http::Version;
 
-use super::date::{self, Date};
-use super::reply::{Body, Reply};
+use crate::http::Response;
+use crate::http::date::{self, Date};
+use crate::http::head::{self, Framing, Sending};
 use crate::share::{Meta, RelPath, View};
 
 /// The largest file that is read to be kept: beyond it, sending costs so much
@@ -72,18 +73,26 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Keeps a reply, if it is one to keep. `checked` is when it was begun to
+    /// Keeps a response, if it is one to keep. `checked` is when it was begun to
     /// be made: files may have changed since.
-    pub(super) fn of(reply: &Reply, date: &Date, checked: Freshness) -> Option<Self> {
-        let made_from = reply.made_from.clone()?;
-        let Body::Bytes(body) = &reply.body else {
-            return None;
-        };
+    pub(super) fn of(
+        response: &Response,
+        made_from: Vec<Check>,
+        date: &Date,
+        checked: Freshness,
+    ) -> Option<Self> {
+        let body = response.body().as_bytes()?;
         if body.len() > KEPT {
             return None;
         }
+        let sending = Sending {
+            version: Version::Http11,
+            keep_alive: true,
+            framing: Framing::Length(body.len() as u64),
+        };
         let mut bytes = Vec::with_capacity(512 + body.len());
-        let date_at = reply.write_head(&mut bytes, date, Version::Http11, true);
+        let (status, headers) = (response.status(), response.headers());
+        let date_at = head::write(&mut bytes, status, headers, date, sending);
         let head = bytes.len();
         bytes.extend_from_slice(body);
         Some(Self {
@@ -93,7 +102,7 @@ impl Entry {
             second: date.second,
             checked,
             made_from,
-            status: reply.status,
+            status: status.as_u16(),
         })
     }
 

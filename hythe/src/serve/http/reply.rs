@@ -2,19 +2,21 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::sync::Arc;
 
-use hythe_wire::http::{Head, Method, Version, reason};
+use bytes::Bytes;
+use hythe_wire::http::{Method, reason};
 
 use super::ask::Ask;
-use super::date::Date;
 use super::ready::Check;
+use crate::http::{self, HeaderName, HeaderValue, Response, Segment, StatusCode};
 use crate::share::Pieces;
 use crate::web::{self, Setting};
 
 /// An answer as a value.
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// All but `Date`, `Connection` and the framing, which the session adds.
+    /// All but `Date`, `Connection` and the framing, which the server adds.
     pub(super) fields: Vec<(&'static str, Vec<u8>)>,
     pub(super) body: Body,
     /// What this answer was made from, if it may be given again to the next
@@ -134,42 +136,43 @@ impl Reply {
         reply.field("Vary", "Accept, Accept-Language")
     }
 
-    /// Appends the head to `out`; returns where in it the date stands.
-    pub(super) fn write_head(
-        &self,
-        out: &mut Vec<u8>,
-        date: &Date,
-        version: Version,
-        keep_alive: bool,
-    ) -> usize {
-        let begin = out.len();
-        let mut head = Head::response(out, Version::Http11, self.status);
-        head = head.field("Date", &date.text);
-        for (name, value) in &self.fields {
-            head = head.field(name, value);
+    /// As a response, and what it was made from.
+    pub(super) fn into_response(self) -> (Response, Option<Vec<Check>>) {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = Response::new(status).with_body(self.body);
+        let headers = response.headers_mut();
+        headers.reserve(self.fields.len());
+        for (name, value) in self.fields {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            // What a field can't hold was escaped by whoever made it.
+            if let (Ok(name), Ok(value)) =
+                (name, HeaderValue::from_maybe_shared(Bytes::from(value)))
+            {
+                headers.append(name, value);
+            }
         }
-        head = match (self.body.length(), version) {
-            (Some(length), _) => head.length(length),
-            (None, _) if matches!(self.body, Body::Nothing) => head,
-            (None, Version::Http11) => head.field("Transfer-Encoding", b"chunked"),
-            // The end of the connection is the end of the body.
-            (None, Version::Http10) => head,
-        };
-        head = match (keep_alive, version) {
-            (false, _) => head.field("Connection", b"close"),
-            (true, Version::Http10) => head.field("Connection", b"keep-alive"),
-            (true, Version::Http11) => head,
-        };
-        head.finish();
-        begin + STATUS_LINE_REST + reason(self.status).len() + DATE_NAME
+        (response, self.made_from)
     }
+}
 
-    /// Whether the peer can tell where the body ends without the connection
-    /// being closed.
-    pub(super) fn is_delimited(&self, method: Method, version: Version) -> bool {
-        version == Version::Http11
-            || method == Method::Head
-            || !matches!(self.body, Body::Pieces(_))
+impl From<Body> for http::Body {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Nothing => Self::empty(),
+            Body::Bytes(bytes) => bytes.into(),
+            Body::File { file, range } => Self::file(file, range),
+            Body::Parts { file, parts, end } => {
+                let file = Arc::new(file);
+                let mut segments = Vec::with_capacity(2 * parts.len() + 1);
+                for part in parts {
+                    segments.push(Segment::Bytes(part.head.into()));
+                    segments.push(Segment::File(Arc::clone(&file), part.range));
+                }
+                segments.push(Segment::Bytes(end.into()));
+                Self::segments(segments)
+            }
+            Body::Pieces(pieces) => Self::pieces(pieces),
+        }
     }
 }
 
@@ -183,25 +186,4 @@ fn sentence(text: &str) -> String {
         .next()
         .map(|letter| letter.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
-}
-
-/// `HTTP/1.1 200 ` and the line end; `Date: `.
-const STATUS_LINE_REST: usize = "HTTP/1.1 200 \r\n".len();
-const DATE_NAME: usize = "Date: ".len();
-
-impl Body {
-    /// How many bytes it has, where that is known and to be told.
-    pub(super) fn length(&self) -> Option<u64> {
-        match self {
-            Self::Nothing | Self::Pieces(_) => None,
-            Self::Bytes(bytes) => Some(bytes.len() as u64),
-            Self::File { range, .. } => Some(range.end - range.start),
-            Self::Parts { parts, end, .. } => {
-                let parts = parts
-                    .iter()
-                    .map(|part| part.head.len() as u64 + (part.range.end - part.range.start));
-                Some(parts.sum::<u64>() + end.len() as u64)
-            }
-        }
-    }
 }

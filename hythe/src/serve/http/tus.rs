@@ -19,13 +19,14 @@ use hythe_wire::http::tus::{
 };
 use hythe_wire::http::{Error, Method};
 
-use super::Site;
+use super::Shared;
 use super::answer::{is_shortage, too_large};
 use super::ask::Ask;
-use super::intake::{Answer, Intake, has_media_type};
+use super::intake::{Answer, has_media_type};
 use super::reply::{Body, Reply};
 use super::visit::Visit;
 use crate::checksum;
+use crate::http::Intake;
 use crate::share::{
     Access, Appending, BadPath, Check, Creation, Existing, Lacks, Modified, Notes, Progress,
     RelPath, Role, UploadError, UploadId,
@@ -58,14 +59,19 @@ pub(super) fn is_creation(ask: &Ask) -> bool {
 }
 
 /// Begins an upload into a folder.
-pub(super) fn create(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit, folder: &RelPath) -> Answer {
+pub(super) fn create(
+    site: &Arc<Shared>,
+    ask: &Arc<Ask>,
+    visit: &Visit,
+    folder: &RelPath,
+) -> Answer {
     let talk = Talk::new(site, ask, visit);
     let answer = talk.create(folder);
     answer.unwrap_or_else(|reply| reply.into())
 }
 
 /// Answers a request for what is below [`UPLOADS`].
-pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit) -> Answer {
+pub(super) fn answer(site: &Arc<Shared>, ask: &Arc<Ask>, visit: &Visit) -> Answer {
     let talk = Talk::new(site, ask, visit);
     let answer = talk.answer();
     answer.unwrap_or_else(|reply| reply.into())
@@ -73,7 +79,7 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit) -> Answer 
 
 /// Adds what a client that asks for the capabilities of a folder, by OPTIONS,
 /// wants to know.
-pub(super) fn describe(site: &Site, visit: &Visit, reply: Reply) -> Reply {
+pub(super) fn describe(site: &Shared, visit: &Visit, reply: Reply) -> Reply {
     let view = &visit.view;
     if view.access() < Access::Upload && site.gate.accounts().is_none() {
         return reply;
@@ -93,13 +99,13 @@ pub(super) fn describe(site: &Site, visit: &Visit, reply: Reply) -> Reply {
 /// One request about an upload.
 #[derive(Clone)]
 struct Talk {
-    site: Arc<Site>,
+    site: Arc<Shared>,
     ask: Arc<Ask>,
     visit: Visit,
 }
 
 impl Talk {
-    fn new(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit) -> Self {
+    fn new(site: &Arc<Shared>, ask: &Arc<Ask>, visit: &Visit) -> Self {
         Self {
             site: Arc::clone(site),
             ask: Arc::clone(ask),
@@ -112,7 +118,7 @@ impl Talk {
         self.did(self.visit.view.require(Access::Upload))?;
         let concat = self.read("Upload-Concat", Concat::parse)?;
         let creation = self.creation(folder, concat.as_ref())?;
-        let announced = self.ask.length();
+        let announced = self.ask.length;
         if let Some(Concat::Final(urls)) = concat {
             return if announced == Some(0) {
                 self.join(&creation, &urls).map(Answer::Reply)
@@ -292,7 +298,7 @@ impl Talk {
         let offset = offset.ok_or_else(|| self.refuse(400, "Upload-Offset is missing"))?;
         let length = self.read("Upload-Length", length)?;
         let check = self.checksum()?;
-        let announced = self.ask.length();
+        let announced = self.ask.length;
         let view = &self.visit.view;
         let appending = self.made(view.append_upload(id, offset, announced, length, check))?;
         Ok(self.take(id, appending, false))
@@ -499,7 +505,7 @@ struct Receiving {
     created: bool,
 }
 
-impl Intake for Receiving {
+impl Intake<Reply> for Receiving {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
         let Err(error) = self.appending.write(bytes) else {
             return Ok(());

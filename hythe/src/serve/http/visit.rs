@@ -3,13 +3,12 @@
 
 use std::io;
 
-use base64ct::{Base64, Encoding as _};
-
-use super::Site;
+use super::Shared;
 use super::ask::{Ask, COOKIE};
 use super::own;
 use super::reply::Reply;
 use crate::accounts::{Account, Denied};
+use crate::http::basic;
 use crate::share::{Access, Lacks, View};
 use crate::web::{self, Setting};
 
@@ -49,7 +48,7 @@ impl Visit {
     ///
     /// # Errors
     /// The refusal: wrong credentials are never taken for none.
-    pub(super) fn of(site: &Site, ask: &Ask) -> Result<Self, Reply> {
+    pub(super) fn of(site: &Shared, ask: &Ask) -> Result<Self, Reply> {
         let Some(accounts) = site.gate.accounts() else {
             return Ok(Self::stranger(site, ask));
         };
@@ -58,7 +57,7 @@ impl Visit {
             return Ok(Self::stranger(site, ask));
         }
         let (account, by) = if let Some(authorization) = &ask.authorization {
-            let Some((name, password)) = basic(authorization) else {
+            let Some((name, password)) = basic::credentials(authorization) else {
                 return Err(challenged(ask, "give a name and a password (Basic)"));
             };
             let account = accounts
@@ -89,7 +88,7 @@ impl Visit {
         })
     }
 
-    fn stranger(site: &Site, ask: &Ask) -> Self {
+    fn stranger(site: &Shared, ask: &Ask) -> Self {
         Self {
             view: site.gate.stranger("http", &ask.way.peer),
             account: None,
@@ -104,7 +103,7 @@ impl Visit {
     }
 
     /// Who looks at a page, and how.
-    pub(super) fn setting(&self, site: &Site, ask: &Ask) -> Setting {
+    pub(super) fn setting(&self, site: &Shared, ask: &Ask) -> Setting {
         Setting {
             lang: ask.lang,
             nonce: web::nonce(),
@@ -119,7 +118,7 @@ impl Visit {
 
     /// Refuses `what` to a visitor who lacks a role: signing in is the way out for
     /// strangers, where there are accounts.
-    pub(super) fn lacking(&self, site: &Site, ask: &Ask, lacks: Lacks, what: &str) -> Reply {
+    pub(super) fn lacking(&self, site: &Shared, ask: &Ask, lacks: Lacks, what: &str) -> Reply {
         let Lacks { needed, has } = lacks;
         match self.name() {
             Some(name) => {
@@ -141,21 +140,6 @@ impl Visit {
             }
         }
     }
-}
-
-/// Name and password of `Basic` credentials; the password may hold colons, and
-/// either any other byte (RFC 7617 §2).
-pub(super) fn basic(authorization: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    let (scheme, encoded) = authorization.split_at_checked("Basic ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return None;
-    }
-    let encoded = std::str::from_utf8(encoded.trim_ascii()).ok()?;
-    let mut name = Base64::decode_vec(encoded).ok()?;
-    let colon = name.iter().position(|&byte| byte == b':')?;
-    let password = name.split_off(colon + 1);
-    name.pop();
-    Some((name, password))
 }
 
 /// 401, with the challenge that lets tools ask for a password; a browser would
@@ -209,33 +193,4 @@ fn cookie(value: &str, seconds: u64, ask: &Ask) -> String {
     let secure = if ask.way.tls { "; Secure" } else { "" };
     let port = ask.way.port;
     format!("{COOKIE}{port}={value}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn basic_credentials_split_at_the_first_colon() {
-        let pair = |name: &[u8], password: &[u8]| Some((name.to_vec(), password.to_vec()));
-        for (text, expected) in [
-            (
-                "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
-                pair(b"Aladdin", b"open sesame"),
-            ),
-            ("bAsIc  YTpiOmM=", pair(b"a", b"b:c")),
-            ("Basic Og==", pair(b"", b"")),
-            ("Basic YTo=", pair(b"a", b"")),
-            ("Basic 5p2lOv8A", pair("来".as_bytes(), b"\xff\0")),
-            ("Basic YQ==", None),
-            ("Basic", None),
-            ("Basic ", None),
-            ("Basic !!!!", None),
-            ("Basic YTpi\u{e9}", None),
-            ("Bearer YTpi", None),
-            ("", None),
-        ] {
-            assert_eq!(basic(text.as_bytes()), expected, "{text}");
-        }
-    }
 }

@@ -12,8 +12,9 @@ use hythe_wire::http::multipart::{Event, PartHead};
 use serde_json::json;
 
 use super::Change;
+use crate::http::Intake;
 use crate::serve::http::answer::meaning;
-use crate::serve::http::intake::{Answer, Intake};
+use crate::serve::http::intake::Answer;
 use crate::serve::http::reply::{Body, Reply};
 use crate::serve::log::Escaped;
 use crate::share::{Access, Existing, Incoming, Intent, Lacks, RelPath};
@@ -73,7 +74,7 @@ struct Outcome {
     result: Result<RelPath, (u16, String)>,
 }
 
-impl Intake for Form {
+impl Intake<Reply> for Form {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
         let mut bytes = bytes;
         let Self { reader, parts } = self;

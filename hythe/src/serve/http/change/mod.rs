@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use hythe_wire::http::Method;
 
-use super::Site;
+use super::Shared;
 use super::answer::refused;
 use super::ask::Ask;
 use super::condition::{Validators, allow_change};
@@ -26,7 +26,7 @@ use crate::share::{Access, Kind, Lacks, Meta, RESERVED, RelPath};
 /// One request that would change something.
 #[derive(Clone, Debug)]
 struct Change {
-    site: Arc<Site>,
+    site: Arc<Shared>,
     ask: Arc<Ask>,
     visit: Visit,
     path: RelPath,
@@ -35,7 +35,7 @@ struct Change {
 }
 
 /// Decides on a request that would change something.
-pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit) -> Answer {
+pub(super) fn answer(site: &Arc<Shared>, ask: &Arc<Ask>, visit: &Visit) -> Answer {
     let (path, as_folder) = match RelPath::from_url_path(&ask.path) {
         Ok(parsed) => parsed,
         Err(bad) => return Reply::refusal(ask, 400, &bad.to_string()).into(),
@@ -127,7 +127,7 @@ impl Change {
 
     fn make_folder(&self) -> Result<Reply, Reply> {
         self.require(Access::Upload, "making a folder")?;
-        if self.ask.length() != Some(0) {
+        if self.ask.length != Some(0) {
             return Err(self.refusal(415, "a folder is made without a body"));
         }
         let current = self.current()?;

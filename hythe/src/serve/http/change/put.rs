@@ -3,8 +3,9 @@
 use std::io;
 
 use super::{Change, created};
+use crate::http::Intake;
 use crate::serve::http::condition::Validators;
-use crate::serve::http::intake::{Answer, Intake};
+use crate::serve::http::intake::Answer;
 use crate::serve::http::reply::{Body, Reply};
 use crate::share::{Access, Existing, Incoming, Intent, Meta, Modified};
 
@@ -30,7 +31,7 @@ impl Change {
         let modified = self.ask.field("X-OC-Mtime").and_then(seconds);
         let intent = Intent {
             existing: self.existing(current),
-            length: self.ask.length(),
+            length: self.ask.length,
             modified,
         };
         let incoming = self.visit.view.receive(&self.path, intent);
@@ -74,7 +75,7 @@ struct Put {
     dated: bool,
 }
 
-impl Intake for Put {
+impl Intake<Reply> for Put {
     fn take(&mut self, bytes: &[u8]) -> Result<(), Reply> {
         self.incoming
             .write(bytes)

@@ -20,9 +20,10 @@ use super::super::file::file;
 use super::super::folder::{SELECTION_LIMIT, folder, is_selection, redirect, selection};
 use super::super::intake::{Answer, Form, small_form};
 use super::super::reply::Reply;
-use super::super::visit::{Visit, basic};
+use super::super::visit::Visit;
 use super::{Here, bytes, told_denied};
 use crate::accounts::{Denied, Given, Link};
+use crate::http::basic;
 use crate::share::{ESCAPED, Kind, RelPath, View};
 use crate::web::{Setting, link_file_page, link_password_page};
 
@@ -168,7 +169,7 @@ impl Followed {
         let Some(authorization) = &self.here.ask.authorization else {
             return Err(self.ask_for_password(401, None));
         };
-        let Some((_, password)) = basic(authorization) else {
+        let Some((_, password)) = basic::credentials(authorization) else {
             return Err(self.ask_for_password(401, None));
         };
         self.check(&password)

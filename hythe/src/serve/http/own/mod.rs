@@ -24,7 +24,7 @@ use std::sync::Arc;
 use hythe_wire::http::Method;
 use serde::Serialize;
 
-use super::Site;
+use super::Shared;
 use super::ask::{Ask, OWN};
 use super::intake::{Answer, FORM_LIMIT, Form, small_form};
 use super::reply::{Body, Reply};
@@ -38,14 +38,14 @@ pub(super) use follow::is_link;
 /// A request for a page of ours, and who asks: what every page is made from.
 #[derive(Clone)]
 struct Here {
-    site: Arc<Site>,
+    site: Arc<Shared>,
     ask: Arc<Ask>,
     visit: Visit,
 }
 
 /// Answers a request for what is below `/.hythe/`, uploads excepted.
 /// Cross-site requests that would change something have been refused already.
-pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit) -> Answer {
+pub(super) fn answer(site: &Arc<Shared>, ask: &Arc<Ask>, visit: &Visit) -> Answer {
     let here = Here {
         site: Arc::clone(site),
         ask: Arc::clone(ask),
@@ -79,7 +79,7 @@ pub(super) fn answer(site: &Arc<Site>, ask: &Arc<Ask>, visit: &Visit) -> Answer 
 
 /// What a browser gets whose user would have to sign in: status 401 and no
 /// `WWW-Authenticate`, lest a window pop up.
-pub(super) fn sign_in_first(site: &Site, ask: &Ask, visit: &Visit, needed: Access) -> Reply {
+pub(super) fn sign_in_first(site: &Shared, ask: &Ask, visit: &Visit, needed: Access) -> Reply {
     sign::first(site, ask, visit, needed)
 }
 

@@ -3,7 +3,7 @@
 use hythe_wire::http::Method;
 use serde::Serialize;
 
-use super::super::Site;
+use super::super::Shared;
 use super::super::ask::Ask;
 use super::super::intake::Form;
 use super::super::reply::Reply;
@@ -49,7 +49,7 @@ pub(super) fn show_up(here: &Here) -> Reply {
 }
 
 /// The form to sign in on, in place of what only those see who have.
-pub(super) fn first(site: &Site, ask: &Ask, visit: &Visit, needed: Access) -> Reply {
+pub(super) fn first(site: &Shared, ask: &Ask, visit: &Visit, needed: Access) -> Reply {
     let setting = Setting {
         nonce: String::new(),
         accounts: false,

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant, SystemTime};
 use hythe_net::reactor;
 
 /// The length of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
-pub(super) const LENGTH: usize = 29;
+pub(crate) const LENGTH: usize = 29;
 
 /// The text of one second, and a number that changes with it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Date {
-    pub(super) text: [u8; LENGTH],
-    pub(super) second: u64,
+pub(crate) struct Date {
+    pub(crate) text: [u8; LENGTH],
+    pub(crate) second: u64,
 }
 
 thread_local! {
@@ -21,7 +21,7 @@ thread_local! {
 }
 
 /// The date of this turn of the reactor.
-pub(super) fn now() -> Date {
+pub(crate) fn now() -> Date {
     let turn = reactor::now();
     match CURRENT.get() {
         Some((date, until)) if turn < until => date,

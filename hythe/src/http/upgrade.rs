@@ -1,0 +1,62 @@
+//! [`Upgraded`]: a connection on which another protocol is spoken from now on.
+
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+
+use hythe_net::More;
+
+use super::line::Line;
+use crate::tls::Channel;
+
+/// A connection whose client was told that another protocol is spoken from here
+/// on (RFC 9110 section 7.8).
+pub struct Upgraded {
+    line: Rc<Line>,
+}
+
+impl Upgraded {
+    pub(super) fn new(line: Rc<Line>) -> Self {
+        Self { line }
+    }
+
+    /// Receives: how many bytes came; 0 is the end.
+    ///
+    /// # Errors
+    /// As [`Channel::recv`].
+    pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        {
+            // What the client sent right behind its request.
+            let mut input = self.line.input.borrow_mut();
+            if !input.is_empty() {
+                let count = input.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&input[..count]);
+                input.drain(..count);
+                return Ok(count);
+            }
+        }
+        self.channel().recv(buffer).await
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Errors
+    /// As [`Channel::send_all`].
+    pub async fn send_all(&self, bytes: &[u8]) -> io::Result<()> {
+        self.channel().send_all(bytes, More::No).await
+    }
+
+    /// The connection, for what else can be done with it. Bytes that came with the
+    /// request are not there, but in [`recv`](Self::recv).
+    pub fn channel(&self) -> &Channel {
+        self.line.stream()
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded")
+            .field("peer", &self.line.connection.peer)
+            .finish_non_exhaustive()
+    }
+}
