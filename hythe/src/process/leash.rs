@@ -20,11 +20,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::future::{or, pending};
+use futures_lite::future::or;
 use hythe_net::reactor::{sleep, spawn};
 
-use super::{Outlet, Running};
-use crate::serve::log::Escaped;
+use super::{Complaints, Outlet, Running};
 
 /// How many programs may run at a time. Clones are of the same count, which all
 /// threads share.
@@ -48,10 +47,10 @@ impl Places {
 
     /// A place, if one is free.
     pub(crate) fn take(&self) -> Option<Place> {
-        let taken = self.taken.fetch_add(1, Ordering::Relaxed);
-        // Gives it back at once if it was one too many.
-        let place = Place(Arc::clone(&self.taken));
-        (taken < self.most).then_some(place)
+        let more = |taken| (taken < self.most).then_some(taken + 1);
+        let ordering = Ordering::Relaxed;
+        let taken = self.taken.fetch_update(ordering, ordering, more);
+        taken.is_ok().then(|| Place(Arc::clone(&self.taken)))
     }
 }
 
@@ -119,7 +118,7 @@ impl Drop for Leash {
 
 /// Has the process until it has ended.
 async fn keep(running: Running, complaints: Outlet, name: String, shared: Rc<Shared>) {
-    let mut lines = Lines::new(name);
+    let mut log = Complaints::new(name);
     let let_go = async {
         let left = poll_fn(|context| match shared.left.get() {
             Some(left) => Poll::Ready(left),
@@ -136,88 +135,18 @@ async fn keep(running: Running, complaints: Outlet, name: String, shared: Rc<Sha
         // What can't be watched is ended.
         running.ended().await.is_ok()
     };
-    let by_itself = or(or(ended, let_go), lines.write(&complaints)).await;
+    let by_itself = or(or(ended, let_go), log.write(&complaints)).await;
     if !by_itself {
         or(
             async { running.make_end().await.ok() },
-            lines.write(&complaints),
+            log.write(&complaints),
         )
         .await;
     }
     let ended = running.end_all();
-    lines.write_rest(&complaints);
+    log.write_rest(&complaints);
     shared.ended.replace(Some(ended));
     if let Some(waker) = shared.holder.take() {
         waker.wake();
-    }
-}
-
-/// The longest line that is written to the log in one piece, in bytes: more than
-/// people read.
-const LINE: usize = 1024;
-
-/// How many bytes of complaints of one program are written to the log: enough for
-/// a long trace of an error, and too little to fill a disk with.
-const COMPLAINTS: usize = 64 * 1024;
-
-/// What a program complains of, on its way to the log.
-struct Lines {
-    name: String,
-    /// A line that is not complete.
-    line: Vec<u8>,
-    written: usize,
-}
-
-impl Lines {
-    fn new(name: String) -> Self {
-        Self {
-            name,
-            line: Vec::new(),
-            written: 0,
-        }
-    }
-
-    /// Writes what comes, for ever.
-    async fn write<T>(&mut self, complaints: &Outlet) -> T {
-        let mut buffer = [0; LINE];
-        while let Ok(count @ 1..) = complaints.read(&mut buffer).await {
-            self.add(&buffer[..count]);
-        }
-        pending().await
-    }
-
-    /// Writes what is there, and the last line, whether it is complete or not.
-    fn write_rest(&mut self, complaints: &Outlet) {
-        let mut buffer = [0; LINE];
-        while self.written <= COMPLAINTS {
-            match complaints.read_now(&mut buffer) {
-                Ok(Some(count @ 1..)) => self.add(&buffer[..count]),
-                _ => break,
-            }
-        }
-        self.end_line();
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if byte == b'\n' || self.line.len() == LINE {
-                self.end_line();
-            }
-            if byte != b'\n' {
-                self.line.push(byte);
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        if line.is_empty() || self.written > COMPLAINTS {
-            return;
-        }
-        self.written += line.len() + 1;
-        tracing::warn!(program = self.name, "{}", Escaped(&line));
-        if self.written > COMPLAINTS {
-            tracing::warn!(program = self.name, "it complains of more than is shown");
-        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Not here: what they are told, and who talks with them.
 
+mod complaints;
 mod leash;
 mod pipe;
 
@@ -16,6 +17,7 @@ use hythe_net::reactor::{timeout, unblock};
 use hythe_net::{Input, Watch};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+pub(crate) use complaints::Complaints;
 pub(crate) use leash::{Leash, Place, Places};
 pub(crate) use pipe::{Intake, Outlet, pipe_from, pipe_to};
 
