@@ -20,6 +20,7 @@ use crate::share::{Access, RESERVED};
 
 /// The flags for programs.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Run the executable files of DIR for who asks below /PREFIX (CGI/1.1); may be
     /// repeated

@@ -48,11 +48,12 @@ impl Feeding {
     pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Error> {
         let mut work = pin!(work);
         poll_fn(|context| {
-            // What an application has said is worth more than who has left.
-            if let Poll::Ready(done) = work.as_mut().poll(context) {
-                return Poll::Ready(Ok(done));
+            // First, so that a client that waits for it is told to send its body
+            // before there is an answer.
+            if let Poll::Ready(error) = self.0.as_mut().poll(context) {
+                return Poll::Ready(Err(error));
             }
-            self.0.as_mut().poll(context).map(Err)
+            work.as_mut().poll(context).map(Ok)
         })
         .await
     }

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use ::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use bytes::{Bytes, BytesMut};
+use futures_lite::stream;
 use hythe_net::Addr;
 use hythe_wire::http::FieldStorage;
 use hythe_wire::http::cgi::{Meta, ScriptHead, Variable};
@@ -241,12 +242,19 @@ async fn answer(mut application: impl Application, asked: Asked) -> Result<Respo
                 return Err(asked.too_much());
             }
         }
-        if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
-            response
-                .headers_mut()
-                .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        if status == StatusCode::NO_CONTENT {
+            return Ok(response);
         }
-        return Ok(response);
+        if let Some(length) = length {
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+            return Ok(response);
+        }
+        if status == StatusCode::NOT_MODIFIED {
+            return Ok(response);
+        }
+        // How long it would be, nobody has said.
+        return Ok(response.with_body(Body::stream(stream::empty())));
     }
     let body = Body::write(|writer| pass(application, asked, first, length, writer));
     let body = match length {
