@@ -575,6 +575,11 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
         "upload-expiry",
         "index",
         "trust-content",
+        "cgi",
+        "fastcgi",
+        "cgi-timeout",
+        "cgi-max-output",
+        "cgi-max-running",
         "model",
         "mux",
         "max-connections",
@@ -598,6 +603,7 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
         "TLS:",
         "What to show:",
         "What to take in:",
+        "Programs:",
         "How to serve:",
     ] {
         assert!(

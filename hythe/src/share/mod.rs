@@ -338,7 +338,8 @@ impl View {
 
     /// What was opened, unless it is a program, which nobody reads.
     fn unless_program(&self, path: &RelPath, opened: Opened) -> io::Result<Opened> {
-        if !opened.meta.is_folder() && self.share.rules.is_program(path) {
+        let name = path.name().unwrap_or_default();
+        if !opened.meta.is_folder() && self.share.rules.is_program(name) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         Ok(opened)

@@ -43,10 +43,7 @@ pub struct Rules {
 impl Rules {
     /// Whether the name of a file says that it is run and not read. Of the case of
     /// letters a file system may make nothing.
-    pub(super) fn is_program(&self, path: &RelPath) -> bool {
-        let Some(name) = path.name() else {
-            return false;
-        };
+    pub(super) fn is_program(&self, name: &[u8]) -> bool {
         self.programs.iter().any(|ending| {
             let start = name.len().checked_sub(ending.len());
             start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending))

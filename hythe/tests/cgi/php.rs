@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::common::http::Client;
 use crate::common::servers::php::Php;
-use crate::common::{Served, content, eventually, run, shown, tool};
+use crate::common::{PATIENCE, Served, content, eventually, run, shown, tool};
 use crate::scripts::tried;
 use crate::stage::get;
 
@@ -350,8 +350,10 @@ fn servers_that_are_none_do_no_harm() {
 #[test]
 fn a_client_that_leaves_is_told_to_the_server() {
     let folder = share(&[("run.php", "<?php")]);
-    let (sender, ended) = std::sync::mpsc::channel();
+    let (sender, heard) = std::sync::mpsc::channel();
     let address = fake(move |mut stream| {
+        stream.read_exact(&mut [0; 8]).ok();
+        sender.send(()).ok();
         // Until the other side has closed.
         std::io::copy(&mut stream, &mut std::io::sink()).ok();
         sender.send(()).ok();
@@ -363,9 +365,9 @@ fn a_client_that_leaves_is_told_to_the_server() {
     for body in ["", "Content-Length: 9\r\n"] {
         let mut client = Client::of_program(served.address("http"));
         client.send(format!("POST /run.php HTTP/1.1\r\nHost: quay\r\n{body}\r\n").as_bytes());
-        eventually("it is asked", || served.descriptors() >= before + 2);
+        heard.recv_timeout(PATIENCE).expect("it is asked");
         drop(client);
-        ended.recv_timeout(crate::common::PATIENCE).unwrap();
+        heard.recv_timeout(PATIENCE).expect("it is let go");
     }
     eventually("nothing is left", || served.descriptors() <= before);
     served.stop();
