@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use ::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_lite::stream;
 use hythe_net::Addr;
 use hythe_wire::http::FieldStorage;
@@ -215,7 +215,11 @@ impl Asked {
 /// here knows who answers there, and the client sees where it is.
 async fn answer(mut application: impl Application, asked: Asked) -> Result<Response, Error> {
     let mut received = BytesMut::new();
-    let (mut response, length) = loop {
+    let Begun {
+        mut response,
+        length,
+        ..
+    } = loop {
         let Some(bytes) = application.output().await? else {
             tracing::warn!(program = asked.name, "ended without a whole head");
             return Err(bad_gateway("the program has ended without an answer"));
@@ -225,9 +229,9 @@ async fn answer(mut application: impl Application, asked: Asked) -> Result<Respo
             tracing::warn!(program = asked.name, reason, "its answer is none of CGI");
             bad_gateway("the program has answered something else than CGI; it is in the log")
         })?;
-        if let Some((response, length, used)) = parsed {
-            let _ = received.split_to(used);
-            break (response, length);
+        if let Some(begun) = parsed {
+            received.advance(begun.used);
+            break begun;
         }
     };
     let first = received.freeze();
@@ -264,9 +268,18 @@ async fn answer(mut application: impl Application, asked: Asked) -> Result<Respo
     Ok(response.with_body(body))
 }
 
-/// The response whose head is at the front of `bytes`, the length of its body if
-/// that was said, and that of the head; nothing if that is not complete.
-fn begin(bytes: &[u8]) -> Result<Option<(Response, Option<u64>, usize)>, &'static str> {
+/// A response, as far as its head tells of it.
+struct Begun {
+    response: Response,
+    /// How long its body is, if that was said.
+    length: Option<u64>,
+    /// How long the head is.
+    used: usize,
+}
+
+/// The response whose head is at the front of `bytes`; nothing if that is not
+/// complete.
+fn begin(bytes: &[u8]) -> Result<Option<Begun>, &'static str> {
     let mut storage = FieldStorage::new();
     let parsed = ScriptHead::parse(bytes, &mut storage).map_err(|error| error.reason)?;
     let Some((head, used)) = parsed else {
@@ -280,7 +293,11 @@ fn begin(bytes: &[u8]) -> Result<Option<(Response, Option<u64>, usize)>, &'stati
         let value = HeaderValue::from_bytes(value).map_err(|_| "malformed field value")?;
         response.headers_mut().append(name, value);
     }
-    Ok(Some((response, head.length, used)))
+    Ok(Some(Begun {
+        response,
+        length: head.length,
+        used,
+    }))
 }
 
 /// Passes the body on, as it comes and at the pace of the client.
