@@ -109,12 +109,20 @@ impl Body {
         F: FnOnce(Writer) -> T,
         T: Future<Output = io::Result<()>> + 'static,
     {
+        Self::stream(Self::written(write))
+    }
+
+    pub(super) fn written<F, T>(write: F) -> Written
+    where
+        F: FnOnce(Writer) -> T,
+        T: Future<Output = io::Result<()>> + 'static,
+    {
         let slot = Rc::new(RefCell::new(None));
         let writer = Writer(Rc::clone(&slot));
-        Self::stream(Written {
+        Written {
             slot,
             writing: Some(Box::pin(write(writer))),
-        })
+        }
     }
 
     /// Says how many bytes a [stream](Self::stream) has in all. Should it have
@@ -228,7 +236,7 @@ impl Writer {
 
 /// What a writer has sent, as a stream: each item is taken before the writer goes
 /// on.
-struct Written {
+pub(super) struct Written {
     slot: Rc<RefCell<Option<Bytes>>>,
     writing: Option<Pin<Box<dyn Future<Output = io::Result<()>>>>>,
 }

@@ -34,6 +34,8 @@ struct Coming {
     /// Whether the client waits to be told to send it.
     waits: bool,
     received: u64,
+    /// How many bytes that took, with the framing.
+    consumed: u64,
     /// Whether somebody may still read it.
     held: bool,
 }
@@ -91,6 +93,7 @@ impl Line {
                 left: Left::Bytes(0),
                 waits: false,
                 received: 0,
+                consumed: 0,
                 held: false,
             }),
             exchange: Cell::new(0),
@@ -109,6 +112,7 @@ impl Line {
             left: Left::of(framing),
             waits,
             received: 0,
+            consumed: 0,
             held: true,
         };
         let exchange = self.exchange.get().wrapping_add(1);
@@ -160,6 +164,11 @@ impl Line {
         self.coming.borrow().received
     }
 
+    /// How many bytes of the connection that took.
+    pub(super) fn consumed(&self) -> u64 {
+        self.coming.borrow().consumed
+    }
+
     /// Whether the client still waits to be told to send its body.
     pub(super) fn waits(&self) -> bool {
         self.coming.borrow().waits && self.input.borrow().is_empty()
@@ -187,10 +196,12 @@ impl Line {
         (left, self.input.take())
     }
 
-    pub(super) fn put_back(&self, left: Left, input: Vec<u8>, received: u64) {
+    pub(super) fn put_back(&self, left: Left, mut input: Vec<u8>, received: u64) {
         let mut coming = self.coming.borrow_mut();
         coming.left = left;
         coming.received += received;
+        // What was put there meanwhile had come later.
+        input.append(&mut self.input.borrow_mut());
         self.input.replace(input);
     }
 
@@ -198,6 +209,7 @@ impl Line {
     pub(super) fn data(&self) -> Result<Bytes, Error> {
         let mut coming = self.coming.borrow_mut();
         let mut input = self.input.borrow_mut();
+        let before = input.len();
         let all_of_it = match &mut coming.left {
             Left::Bytes(left) if *left >= input.len() as u64 => {
                 *left -= input.len() as u64;
@@ -224,6 +236,7 @@ impl Line {
             }
         };
         coming.received += data.len() as u64;
+        coming.consumed += (before - input.len()) as u64;
         Ok(data)
     }
 

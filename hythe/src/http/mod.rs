@@ -42,6 +42,7 @@ mod body;
 mod cookie;
 pub(crate) mod date;
 mod error;
+mod events;
 mod gateway;
 pub(crate) mod head;
 mod incoming;
@@ -49,7 +50,7 @@ mod intake;
 pub mod layer;
 mod line;
 pub(crate) mod origin;
-mod path;
+pub(crate) mod path;
 mod request;
 mod response;
 mod router;
@@ -58,6 +59,7 @@ mod server;
 mod service;
 mod session;
 mod upgrade;
+mod websocket;
 
 use std::any::Any;
 
@@ -68,6 +70,7 @@ pub use crate::serve::http::{Site, SiteConfig};
 pub use body::{Body, Segment, Writer};
 pub use cookie::Cookie;
 pub use error::Error;
+pub use events::{Event, Events};
 pub use gateway::{Cgi, FastCgi, OUTPUT_LIMIT};
 pub use incoming::{BODY_LIMIT, Chunks, Incoming};
 pub use intake::{Answer, Intake};
@@ -77,6 +80,7 @@ pub use router::Router;
 pub use server::{Http, serve};
 pub use service::{Endpoint, Layer, Next, Ready, Service};
 pub use upgrade::Upgraded;
+pub use websocket::{Message, WebSocket, WebSocketUpgrade};
 
 /// What is answered where whoever should answer has panicked.
 fn panicked(panic: &(dyn Any + Send)) -> Response {

@@ -346,6 +346,8 @@ impl<S: Service> Session<S> {
                 Err(Trouble::Connection(error)) => return Err(error),
             }
         }
+        // Nothing is held while nothing comes.
+        self.line.input.take();
         Ok(Next::Wait)
     }
 
@@ -455,13 +457,13 @@ impl<S: Service> Session<S> {
         if too_long || line.waits() {
             return Ok(false);
         }
-        let already = line.received();
+        let already = line.consumed();
         loop {
             line.data()?;
             if line.is_whole() {
                 return Ok(true);
             }
-            let drained = line.received() - already;
+            let drained = line.consumed() - already;
             if drained > BODY_DRAINED || !line.can_be_found() || self.receive().await? == 0 {
                 return Ok(false);
             }

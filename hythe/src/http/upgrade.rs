@@ -1,8 +1,10 @@
 //! [`Upgraded`]: a connection on which another protocol is spoken from now on.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use hythe_net::More;
 
@@ -25,17 +27,27 @@ impl Upgraded {
     /// # Errors
     /// As [`Channel::recv`].
     pub async fn recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        {
-            // What the client sent right behind its request.
-            let mut input = self.line.input.borrow_mut();
-            if !input.is_empty() {
-                let count = input.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&input[..count]);
-                input.drain(..count);
-                return Ok(count);
-            }
+        poll_fn(|context| self.poll_recv(context, buffer)).await
+    }
+
+    /// Receives what is there, once there is something; 0 is the end.
+    ///
+    /// # Errors
+    /// As [`Channel::poll_recv`].
+    pub fn poll_recv(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        // What the client sent right behind its request.
+        let mut input = self.line.input.borrow_mut();
+        if input.is_empty() {
+            return self.channel().poll_recv(context, buffer);
         }
-        self.channel().recv(buffer).await
+        let count = input.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&input[..count]);
+        input.drain(..count);
+        Poll::Ready(Ok(count))
     }
 
     /// Sends all of `bytes`.

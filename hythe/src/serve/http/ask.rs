@@ -10,6 +10,8 @@ use crate::web::Lang;
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) method: Method,
+    /// What stands before the path in addresses: where the site is mounted.
+    pub(super) mount: String,
     /// Still percent-encoded.
     pub(super) path: Vec<u8>,
     pub(super) query: Option<Vec<u8>>,
@@ -82,6 +84,7 @@ impl Ask {
         let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
         Self {
             method,
+            mount: request.base().to_owned(),
             path: path.to_vec(),
             query: Head::query(request).map(<[u8]>::to_vec),
             codings: Codings::of(request),
@@ -192,8 +195,13 @@ impl Head for wire::Request<'_, '_> {
 }
 
 impl Head for Request {
+    /// As it was written, where nothing above has read it already: the share
+    /// refuses more than the path's one form tells.
     fn path(&self) -> &[u8] {
-        self.rest().as_bytes()
+        match self.base() {
+            "" => self.uri().path().as_bytes(),
+            _ => self.rest().as_bytes(),
+        }
     }
 
     fn query(&self) -> Option<&[u8]> {
@@ -234,10 +242,8 @@ pub(super) fn is_plain(head: &impl Head) -> bool {
     let folder = head.path().ends_with(b"/");
     // A file has no use for a query but one; pages use others against caches.
     let query_changes = query.is_some() && (folder || is_download(query));
-    !query_changes
-        && !(folder && accepts_json_before_html(head.accept()))
-        && !head.is_particular()
-        && !has_session(head)
+    let accept_changes = folder && accepts_json_before_html(head.accept());
+    !query_changes && !accept_changes && !head.is_particular() && !has_session(head)
 }
 
 /// Whether there is a session's token, of whichever port.
