@@ -10,8 +10,8 @@ use ::http::StatusCode;
 use hythe_net::reactor::unblock;
 
 use super::script::{Script, Start};
-use super::{Asked, Found, OUTPUT_LIMIT, Scripts, answer, collected, find, refusal};
-use crate::http::{Error, Request, Response, Service};
+use super::{Asked, Found, OUTPUT_LIMIT, Scripts, answer, collected, find, overloaded};
+use crate::http::{Error, IntoResponse as _, Request, Response, Service};
 use crate::process::Places;
 use crate::serve::log::Escaped;
 use crate::share::RelPath;
@@ -127,7 +127,7 @@ impl Cgi {
         let request = collected(request).await?;
         let Some(place) = self.places.take() else {
             let text = "as many programs run as may; try again shortly";
-            return Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, text));
+            return Err(overloaded(text));
         };
         let file = self.scripts.file(&found);
         let asked = Asked {
@@ -173,7 +173,7 @@ impl Cgi {
 
 impl Service for Cgi {
     async fn call(&self, request: Request) -> Response {
-        self.run(request).await.unwrap_or_else(refusal)
+        self.run(request).await.unwrap_or_else(Error::into_response)
     }
 }
 

@@ -10,8 +10,8 @@ use hythe_net::Addr;
 use hythe_net::reactor::unblock;
 
 use super::worker::Worker;
-use super::{Asked, Found, OUTPUT_LIMIT, Scripts, answer, collected, find, refusal};
-use crate::http::{Error, Request, Response, Service};
+use super::{Asked, Found, OUTPUT_LIMIT, Scripts, answer, collected, find};
+use crate::http::{Error, IntoResponse as _, Request, Response, Service};
 use crate::share::RelPath;
 
 /// How long an application may say nothing where nobody has said otherwise: as
@@ -113,7 +113,9 @@ impl FastCgi {
 
     /// Has a script answer that was found.
     pub(crate) async fn run(&self, found: Found, request: Request) -> Response {
-        self.try_run(found, request).await.unwrap_or_else(refusal)
+        self.try_run(found, request)
+            .await
+            .unwrap_or_else(Error::into_response)
     }
 
     async fn try_run(&self, found: Found, request: Request) -> Result<Response, Error> {
@@ -145,9 +147,9 @@ impl Service for FastCgi {
             Ok(Some(found)) => self.run(found, request).await,
             Ok(None) => {
                 let text = "there is no script at this address";
-                refusal(Error::new(StatusCode::NOT_FOUND, text))
+                Error::new(StatusCode::NOT_FOUND, text).into_response()
             }
-            Err(error) => refusal(error.into()),
+            Err(error) => Error::from(error).into_response(),
         }
     }
 }

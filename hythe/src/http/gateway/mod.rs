@@ -20,7 +20,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use ::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use ::http::header::{AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_lite::stream;
@@ -29,7 +29,7 @@ use hythe_wire::http::FieldStorage;
 use hythe_wire::http::cgi::{Meta, ScriptHead, Variable};
 use percent_encoding::percent_decode_str;
 
-use super::{Body, Error, Incoming, IntoResponse as _, Request, Response, Writer};
+use super::{Body, Error, Incoming, Request, Response, Writer};
 use crate::accounts::Account;
 use crate::share::{Access, RelPath, Share, View};
 
@@ -343,12 +343,7 @@ fn bad_gateway(text: &'static str) -> Error {
     Error::new(StatusCode::BAD_GATEWAY, text)
 }
 
-/// The answer where there is none by an application.
-fn refusal(error: Error) -> Response {
-    let status = error.status();
-    let response = error.into_response();
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => response.with_header("retry-after", "1"),
-        _ => response,
-    }
+/// What is said where there is no room for another.
+fn overloaded(text: &'static str) -> Error {
+    Error::new(StatusCode::SERVICE_UNAVAILABLE, text).with_header(RETRY_AFTER, "1")
 }

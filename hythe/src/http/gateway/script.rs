@@ -13,10 +13,12 @@ use bytes::Bytes;
 use futures_lite::future::or;
 use hythe_net::reactor::{now, timeout};
 use hythe_wire::http::cgi::Variable;
+use rustix::io::Errno;
 
-use super::{Application, Feeding, PIECE, bad_gateway};
+use super::{Application, Feeding, PIECE, bad_gateway, overloaded};
 use crate::http::{Error, Request};
 use crate::process::{Intake, Leash, Outlet, Place, Running, pipe_from, pipe_to};
+use crate::visible::without_number;
 
 /// How long the end of a program is waited for once its output has ended, to hear
 /// whether it was a crash. It nearly always is there already.
@@ -115,7 +117,10 @@ impl Script {
                     return Err(bad_gateway("the program has crashed; it is in the log"));
                 }
             }
-            Err(error) => tracing::error!(program = self.name, %error, "cannot wait for it"),
+            Err(error) => {
+                let error = without_number(error);
+                tracing::error!(program = self.name, error, "cannot wait for it");
+            }
         }
         Ok(None)
     }
@@ -197,10 +202,21 @@ async fn feed(mut request: Request, intake: Option<Intake>) -> Result<(), Error>
 }
 
 fn cannot_start(name: &str, error: &io::Error) -> Error {
-    tracing::error!(program = name, %error, "cannot be started");
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
+    let known = Errno::from_io_error(error);
+    let why = match known {
+        Some(Errno::NOEXEC) => {
+            "it is neither a program nor a script whose first line begins with #!"
+        }
+        Some(Errno::NOENT) => "the interpreter that its first line names is not there",
+        _ => &without_number(error),
+    };
+    tracing::error!(program = name, "cannot be started: {why}");
+    match known {
+        Some(Errno::ACCESS | Errno::PERM) => {
             Error::new(StatusCode::FORBIDDEN, "the server may not run this program")
+        }
+        Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
+            overloaded("the server has no room for this program; try again shortly")
         }
         _ => bad_gateway("the program cannot be started; it is in the log"),
     }

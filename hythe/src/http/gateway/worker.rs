@@ -12,9 +12,10 @@ use hythe_net::{Addr, More, Patience, Stream};
 use hythe_wire::fastcgi::{self, Answer, Ended, Event, MAX_CONTENT, Params};
 use hythe_wire::http::cgi::Variable;
 
-use super::{Application, Feeding, PIECE, bad_gateway};
+use super::{Application, Feeding, PIECE, bad_gateway, overloaded};
 use crate::http::{Error, Request};
 use crate::process::Complaints;
+use crate::visible::without_number;
 
 /// How long a connection may take: the server is on this machine, or near it.
 const CONNECTING: Duration = Duration::from_secs(10);
@@ -84,7 +85,7 @@ impl Worker {
                 until.saturating_duration_since(now())
             });
             if left.is_zero() {
-                tracing::warn!(script = self.name, "given up: the server says nothing");
+                tracing::warn!(program = self.name, "given up: the server says nothing");
                 let text = "the program took too long";
                 return Err(Error::new(StatusCode::GATEWAY_TIMEOUT, text));
             }
@@ -94,7 +95,12 @@ impl Worker {
                 continue;
             };
             let count = received?.map_err(|error| {
-                tracing::warn!(script = self.name, %error, "the connection with the server broke");
+                let error = without_number(&error);
+                tracing::warn!(
+                    program = self.name,
+                    error,
+                    "the connection with the server broke"
+                );
                 bad_gateway("the server that runs this program has gone away")
             })?;
             self.moved.set(now());
@@ -108,9 +114,9 @@ impl Worker {
         self.complaints.end_line();
         match ended {
             Ended::Complete(_) => Ok(None),
-            Ended::Overloaded => Err(overloaded()),
+            Ended::Overloaded => Err(overloaded(NO_ROOM)),
             Ended::CannotMultiplex | Ended::UnknownRole => {
-                tracing::error!(script = self.name, ?ended, "the server does not run this");
+                tracing::error!(program = self.name, ?ended, "the server does not run this");
                 Err(bad_gateway("the server that runs this program refuses it"))
             }
         }
@@ -126,13 +132,13 @@ impl Application for Worker {
             }
             if self.input.is_empty() && self.receive().await? == 0 {
                 self.complaints.end_line();
-                tracing::warn!(script = self.name, "the server ended in the middle of it");
+                tracing::warn!(program = self.name, "the server ended in the middle of it");
                 return Err(bad_gateway(
                     "the server that runs this program has gone away",
                 ));
             }
             let step = self.answer.decode(&self.input).map_err(|error| {
-                tracing::error!(script = self.name, %error, "the server speaks something else");
+                tracing::error!(program = self.name, %error, "the server speaks something else");
                 bad_gateway("the server that runs this program does not speak FastCGI")
             })?;
             let consumed = step.consumed;
@@ -165,14 +171,15 @@ async fn connect(server: &[Addr], patience: Duration) -> Result<Stream, Error> {
         match Stream::connect(address, None, CONNECTING.min(patience)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => {
-                tracing::error!(server = %address, %error, "the FastCGI server cannot be reached");
                 failure = Some(error.kind());
+                let error = without_number(&error);
+                tracing::error!(server = %address, error, "the FastCGI server cannot be reached");
             }
         }
     }
     Err(match failure {
         // What a Unix socket says whose queue is full (`connect(2)`).
-        Some(io::ErrorKind::WouldBlock) => overloaded(),
+        Some(io::ErrorKind::WouldBlock) => overloaded(NO_ROOM),
         Some(io::ErrorKind::TimedOut) => Error::new(
             StatusCode::GATEWAY_TIMEOUT,
             "the server that runs this program does not answer",
@@ -181,10 +188,7 @@ async fn connect(server: &[Addr], patience: Duration) -> Result<Stream, Error> {
     })
 }
 
-fn overloaded() -> Error {
-    let text = "the server that runs this program has no room; try again shortly";
-    Error::new(StatusCode::SERVICE_UNAVAILABLE, text)
-}
+const NO_ROOM: &str = "the server that runs this program has no room; try again shortly";
 
 /// Hands a request to the server: what it is to know, and the body as it comes.
 async fn feed(
