@@ -22,10 +22,9 @@ use crate::share::{Access, RESERVED};
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
-    /// Run the executable files of DIR for who asks below /PREFIX (CGI/1.1); may be
-    /// repeated
+    /// Run the programs of DIR below /PREFIX (CGI/1.1); may be repeated
     ///
-    /// DIR must lie outside of what is shared, since its files would be shown and
+    /// Programs are the executable files. DIR must lie outside of what is shared, since its files would be shown and
     /// might be put there by visitors. Over HTTP only; who may not read the share
     /// may run nothing either.
     #[arg(
@@ -36,10 +35,11 @@ pub(super) struct Args {
     )]
     cgi: Vec<OsString>,
 
-    /// Have a FastCGI server, such as php-fpm, run the files of the share whose
-    /// names end so: `.php=unix:/run/php/php-fpm.sock`; may be repeated
+    /// Have a server run files of the share: `.php=unix:/run/php.sock`; may be
+    /// repeated
     ///
-    /// Only where nobody may put files there: not with accounts that may, nor
+    /// A FastCGI server, such as php-fpm, runs those whose names end so; its address
+    /// is unix:PATH or HOST:PORT. Only where nobody may put files there: not with accounts that may, nor
     /// --allow upload. The server must see the share at the same path. Files with
     /// this ending are listed, and nobody can read what is in them.
     #[arg(
@@ -50,8 +50,9 @@ pub(super) struct Args {
     )]
     fastcgi: Vec<OsString>,
 
-    /// How long a program may run, in all; and how long a FastCGI server may say
-    /// nothing: seconds, or with m, h or d
+    /// How long a program may run: seconds, or with m, h or d
+    ///
+    /// In all for those of --cgi, and without a word for those of --fastcgi.
     #[arg(long, env = "HYTHE_CGI_TIMEOUT", default_value = "60", value_name = "TIME",
           value_parser = parse_span, help_heading = "Programs")]
     cgi_timeout: u64,
@@ -61,8 +62,9 @@ pub(super) struct Args {
           value_parser = parse_size, help_heading = "Programs")]
     cgi_max_output: u64,
 
-    /// How many programs of --cgi may run at a time, beyond which visitors are told
-    /// to come back
+    /// How many programs of --cgi may run at a time
+    ///
+    /// Beyond that, visitors are told to come back (503).
     #[arg(long, env = "HYTHE_CGI_MAX_RUNNING", default_value = "16", value_name = "N",
           value_parser = parse_count, help_heading = "Programs")]
     cgi_max_running: usize,
