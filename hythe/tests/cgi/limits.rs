@@ -1,7 +1,7 @@
 //! Programs that hang, flood, fork and crash: they are ended and told of, and the
 //! server is as it was.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::common::http::Client;
 use crate::common::{PATIENCE, Served, eventually, shown};
@@ -116,6 +116,33 @@ fn what_a_script_has_started_does_not_outlive_it() {
     for marker in ["86421", "86422"] {
         eventually("none is left", || processes(marker) == 0);
     }
+    served.stop();
+}
+
+#[test]
+fn a_daemon_that_holds_the_pipes_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid").display().to_string();
+    let stage = Stage::new().shell(
+        "daemon.sh",
+        &format!(
+            "setsid sh -c 'echo $$ >{file}; exec sleep 86471' & \
+             while [ ! -s {file} ]; do :; done; {HEAD}; echo started"
+        ),
+    );
+    let served = stage.serve(&[]);
+    assert_eq!(
+        get(served.address("http"), "/cgi/daemon.sh", &[]).body,
+        b"started\n"
+    );
+    is_well(&served);
+    let before = served.descriptors();
+    let pid = std::fs::read_to_string(file).unwrap();
+    // It left on purpose, and stays.
+    assert_eq!(processes("86471"), 1);
+    crate::common::run(std::process::Command::new("kill").arg(pid.trim()));
+    eventually("it is ended", || processes("86471") == 0);
+    assert!(served.descriptors() <= before);
     served.stop();
 }
 
@@ -297,6 +324,5 @@ fn nothing_is_left_when_all_is_over() {
         "{memory} KiB before"
     );
     assert!(served.threads() < 600);
-    std::thread::sleep(Duration::ZERO);
     served.stop();
 }
