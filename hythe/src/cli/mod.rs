@@ -17,6 +17,7 @@ mod listen;
 mod logging;
 mod ls;
 mod people;
+mod programs;
 mod progress;
 mod put;
 mod receive;

@@ -480,6 +480,11 @@ impl<S: Service> Session<S> {
         // Where the body of the response comes of that of the request, it is
         // drained when both are through.
         let held = self.line.is_held();
+        if held && self.line.waits() {
+            // It may send its body all the same, or not (RFC 9110 section 10.1.1).
+            self.line.call_no_more();
+            terms.keep_alive = false;
+        }
         if !held && upgrade.is_none() {
             terms.keep_alive &= self.drain_body().await?;
         }

@@ -30,13 +30,14 @@ use std::time::Duration;
 use hythe_net::Socket;
 use hythe_net::option::{KeepAlive, KeepCount, KeepIdle, KeepInterval};
 
+pub use crate::process::GRACE;
 use crate::visible::without_number;
 
 pub use chat::{Chat, LONGEST_LINE, Leaving, Lines, MOST_WAITING, Member, Room};
 pub use converse::{Ended, Manner, converse};
 pub use datagrams::{Audience, exchange};
 pub use offer::{Offer, Talk};
-pub use program::{GRACE, Program, ProgramError};
+pub use program::{Program, ProgramError};
 pub use service::{Answers, Service};
 pub use standard::{Input, Output};
 
