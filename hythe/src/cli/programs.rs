@@ -122,46 +122,21 @@ impl Args {
     /// A router with the programs, and with the share for all else.
     pub(super) fn router(&self, site: Site, shared: &Path) -> Result<Router, Failure> {
         let mut router = Router::new();
-        let time = Duration::from_secs(self.cgi_timeout);
-        let mut first: Option<Cgi> = None;
-        let mut prefixes: Vec<String> = Vec::new();
+        let mut mounted: Vec<(String, Cgi)> = Vec::new();
         for typed in &self.cgi {
             let (prefix, folder) = parse_cgi(typed)?;
-            if prefixes.contains(&prefix) {
+            if mounted.iter().any(|(known, _)| *known == prefix) {
                 let text = format!("--cgi {prefix} is given twice; give each a path of its own");
                 return Err(Failure::new(Exit::Usage, text));
             }
-            check_outside(&folder, shared)?;
-            let cgi = match &first {
-                Some(first) => first.beside(&folder),
-                None => Cgi::new(&folder),
-            };
-            let cgi = cgi.map_err(|error| {
-                let text = format!(
-                    "cannot run programs of {}: {}",
-                    folder.display(),
-                    cause(&error)
-                );
-                Failure::new(Exit::of(&error), text)
-            })?;
-            if !cgi.folder().is_dir() {
-                let text = format!("--cgi needs a folder, and {} is none", folder.display());
-                return Err(Failure::new(Exit::Usage, text));
-            }
-            let cgi = match first {
-                Some(_) => cgi,
-                None => cgi
-                    .with_time(time)
-                    .with_output(self.cgi_max_output)
-                    .with_most(self.cgi_max_running),
-            };
+            let first = mounted.first().map(|(_, cgi)| cgi);
+            let cgi = self.cgi(&folder, first, shared)?;
             tracing::info!(path = prefix, folder = %folder.display(), "runs programs");
-            first = Some(cgi.clone());
-            let site = site.clone();
-            router = router.mount(&prefix, Guarded { site, cgi });
-            prefixes.push(prefix);
+            let (site, guarded) = (site.clone(), cgi.clone());
+            router = router.mount(&prefix, Guarded { site, cgi: guarded });
+            mounted.push((prefix, cgi));
         }
-        if first.is_some()
+        if !mounted.is_empty()
             && let Err(error) = hythe_net::bequeath_nothing()
         {
             tracing::warn!(%error, "programs inherit what files this one was started with");
@@ -169,16 +144,44 @@ impl Args {
         if self.fastcgi.is_empty() {
             return Ok(router.fallback_to(site));
         }
-        let fastcgi: Result<_, Failure> = self
-            .fastcgi
-            .iter()
-            .map(|typed| self.fastcgi(typed, shared, time))
-            .collect();
+        let servers = self.fastcgi.iter();
+        let fastcgi: Result<_, Failure> =
+            servers.map(|typed| self.fastcgi(typed, shared)).collect();
         let fastcgi = fastcgi?;
         Ok(router.fallback_to(Programs { site, fastcgi }))
     }
 
-    fn fastcgi(&self, typed: &OsStr, shared: &Path, time: Duration) -> Result<FastCgi, Failure> {
+    /// The programs of a folder, beside those of the `first` if there are some.
+    fn cgi(&self, folder: &Path, first: Option<&Cgi>, shared: &Path) -> Result<Cgi, Failure> {
+        check_outside(folder, shared)?;
+        let cgi = match first {
+            Some(first) => first.beside(folder),
+            None => Cgi::new(folder).map(|cgi| {
+                cgi.with_time(self.time())
+                    .with_output(self.cgi_max_output)
+                    .with_most(self.cgi_max_running)
+            }),
+        };
+        let cgi = cgi.map_err(|error| {
+            let text = format!(
+                "cannot run programs of {}: {}",
+                folder.display(),
+                cause(&error)
+            );
+            Failure::new(Exit::of(&error), text)
+        })?;
+        if !cgi.folder().is_dir() {
+            let text = format!("--cgi needs a folder, and {} is none", folder.display());
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        Ok(cgi)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.cgi_timeout)
+    }
+
+    fn fastcgi(&self, typed: &OsStr, shared: &Path) -> Result<FastCgi, Failure> {
         let (ending, address) = parse_fastcgi(typed)?;
         if !shared.is_dir() {
             let text = format!(
@@ -200,7 +203,9 @@ impl Args {
             Failure::new(Exit::of(&error), text)
         })?;
         tracing::info!(ending, server = address, "has programs of the share run");
-        Ok(fastcgi.with_patience(time).with_output(self.cgi_max_output))
+        Ok(fastcgi
+            .with_patience(self.time())
+            .with_output(self.cgi_max_output))
     }
 }
 

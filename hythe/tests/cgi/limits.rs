@@ -184,11 +184,29 @@ fn as_many_run_as_may_and_others_come_again() {
     let stage = Stage::new().shell("wait.sh", &format!("{HEAD}; read line; echo $line"));
     let served = stage.serve(&["--cgi-max-running", "2"]);
     let address = served.address("http");
-    let begin = || {
+    // Whoever does not ask first has its body read before it is refused.
+    let tried = || {
         let mut client = Client::of_program(address);
-        client.send(b"POST /cgi/wait.sh HTTP/1.1\r\nHost: quay\r\nContent-Length: 3\r\n\r\n");
-        assert_eq!(client.head().status, 200);
-        client
+        let head = "POST /cgi/wait.sh HTTP/1.1\r\nHost: quay\r\nExpect: 100-continue";
+        client.send(format!("{head}\r\nContent-Length: 3\r\n\r\n").as_bytes());
+        match client.head().status {
+            100 => {
+                assert_eq!(client.head().status, 200);
+                Some(client)
+            }
+            status => {
+                assert_eq!(status, 503);
+                None
+            }
+        }
+    };
+    let begin = || {
+        let mut begun = None;
+        eventually("there is room for another", || {
+            begun = tried();
+            begun.is_some()
+        });
+        begun.unwrap()
     };
     let mut one = begin();
     let two = begin();

@@ -113,6 +113,46 @@ fn no_fastcgi_where_anybody_can_put_files() {
 }
 
 #[test]
+fn nobody_may_put_files_there_later_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let share = folder.path().join("share");
+    fs::create_dir(&share).unwrap();
+    let accounts = folder.path().join("accounts.db");
+    let accounts = accounts.to_str().unwrap();
+    let user = |arguments: &[&str]| {
+        let mut command = hythe();
+        command
+            .arg("user")
+            .args(arguments)
+            .args(["--accounts", accounts]);
+        command.env("HYTHE_PASSWORD", "open sesame");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", shown(&output));
+    };
+    user(&["add", "anna", "--role", "read"]);
+    let php = [
+        "--fastcgi",
+        ".php=unix:/tmp/no.sock",
+        "--accounts",
+        accounts,
+    ];
+    let served = crate::common::Served::start(&share, &php);
+    // What is changed there counts at once, but not for this.
+    user(&["role", "anna", "--role", "admin"]);
+    let evil = folder.path().join("evil.php");
+    fs::write(&evil, "<?php").unwrap();
+    for protocol in ["http", "ftp"] {
+        let mut curl = crate::common::tool("curl");
+        curl.args(["-sS", "-f", "-u", "anna:open sesame", "-T"])
+            .arg(&evil);
+        let output = curl.arg(served.url(protocol)).output().unwrap();
+        assert!(!output.status.success(), "{protocol}: {}", shown(&output));
+    }
+    assert_eq!(fs::read_dir(&share).unwrap().count(), 0);
+    served.stop();
+}
+
+#[test]
 fn what_makes_no_sense_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let (share, scripts) = (folder.path().join("share"), folder.path().join("scripts"));

@@ -239,13 +239,7 @@ async fn answer(mut application: impl Application, asked: Asked) -> Result<Respo
     let without_body = asked.method == Method::HEAD
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if without_body {
-        let mut count = first.len() as u64;
-        while let Some(bytes) = application.output().await? {
-            count += bytes.len() as u64;
-            if count > asked.most {
-                return Err(asked.too_much());
-            }
-        }
+        drain(application, &asked, first.len() as u64).await?;
         if status == StatusCode::NO_CONTENT {
             return Ok(response);
         }
@@ -266,6 +260,21 @@ async fn answer(mut application: impl Application, asked: Asked) -> Result<Respo
         None => body,
     };
     Ok(response.with_body(body))
+}
+
+/// Lets an application say all it has to say, which nobody hears.
+async fn drain(
+    mut application: impl Application,
+    asked: &Asked,
+    mut count: u64,
+) -> Result<(), Error> {
+    while let Some(bytes) = application.output().await? {
+        count += bytes.len() as u64;
+        if count > asked.most {
+            return Err(asked.too_much());
+        }
+    }
+    Ok(())
 }
 
 /// A response, as far as its head tells of it.
