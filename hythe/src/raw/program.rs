@@ -16,7 +16,6 @@ use hythe_net::{Addr, Connection, Domain, How, Input, Kind, More, Socket, Stream
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::Talk;
-use super::converse::end;
 use super::stillness::{ENDLESS, moved, stillness};
 use crate::tls::Channel;
 
@@ -253,7 +252,7 @@ async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
             }
         }
         // A program that has ended hears no more either.
-        end(channel).await
+        channel.end().await
     };
     or(inwards, outwards).await
 }
