@@ -82,7 +82,7 @@ fn is_ours(name: &HeaderName, framing: Framing) -> bool {
 }
 
 /// A name as people write it: `Content-Type`.
-fn shown(name: &HeaderName, out: &mut String) {
+pub(super) fn shown(name: &HeaderName, out: &mut String) {
     out.clear();
     match name.as_str() {
         "etag" => out.push_str("ETag"),
