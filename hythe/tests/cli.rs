@@ -575,6 +575,7 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
         "upload-expiry",
         "index",
         "trust-content",
+        "proxy",
         "model",
         "mux",
         "max-connections",

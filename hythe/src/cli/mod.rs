@@ -18,6 +18,7 @@ mod logging;
 mod ls;
 mod people;
 mod progress;
+mod proxies;
 mod put;
 mod receive;
 mod remote;

@@ -22,6 +22,7 @@ use super::announce::{Listening, announce};
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
 use super::people::People;
+use super::proxies;
 use super::tls::{self, Tls};
 use crate::accounts::{Books, Gate};
 use crate::http::{Http, Router, Site, SiteConfig};
@@ -180,6 +181,9 @@ pub(super) struct Args {
     #[arg(long, env = "HYTHE_UPLOAD_EXPIRY", default_value = "7d", value_name = "TIME",
           value_parser = parse_span, help_heading = "What to take in")]
     upload_expiry: u64,
+
+    #[command(flatten)]
+    proxies: proxies::Args,
 
     /// Show a folder's index.html in place of the folder
     #[arg(long, env = "HYTHE_INDEX", value_parser = BoolishValueParser::new(),
@@ -461,7 +465,8 @@ impl Args {
             trust_content: self.trust_content,
             short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
         };
-        let http = Http::new(Router::new().fallback_to(Site::new(gate.clone(), config)));
+        let router = self.proxies.mount(Router::new())?;
+        let http = Http::new(router.fallback_to(Site::new(gate.clone(), config)));
         let config = FtpConfig {
             passive_ports: self.passive_ports.clone(),
             passive_address: self.passive_address,
