@@ -11,12 +11,13 @@ use hythe_net::Addr;
 use hythe_wire::http as wire;
 
 use super::failure::{Exit, Failure, cause};
+use super::mounts::{self, Mounts};
 use super::serve::parse_count;
 use crate::accounts::{Account, Accounts};
 use crate::http::{Cgi, Error, FastCgi, IntoResponse as _, Ready, Request, Response, Router};
 use crate::http::{Service, Site};
 use crate::quantity::{parse_size, parse_span};
-use crate::share::{Access, RESERVED};
+use crate::share::Access;
 
 /// The flags for programs.
 #[derive(Debug, clap::Args)]
@@ -119,18 +120,18 @@ impl Args {
         }
     }
 
-    /// A router with the programs, and with the share for all else.
-    pub(super) fn router(&self, site: Site, shared: &Path) -> Result<Router, Failure> {
-        let mut router = Router::new();
+    /// A router with the programs beside what is there, and with the share for all
+    /// else.
+    pub(super) fn router(
+        &self,
+        mut mounts: Mounts,
+        site: Site,
+        shared: &Path,
+    ) -> Result<Router, Failure> {
         let time = Duration::from_secs(self.cgi_timeout);
         let mut first: Option<Cgi> = None;
-        let mut prefixes: Vec<String> = Vec::new();
         for typed in &self.cgi {
             let (prefix, folder) = parse_cgi(typed)?;
-            if prefixes.contains(&prefix) {
-                let text = format!("--cgi {prefix} is given twice; give each a path of its own");
-                return Err(Failure::new(Exit::Usage, text));
-            }
             check_outside(&folder, shared)?;
             let cgi = match &first {
                 Some(first) => first.beside(&folder),
@@ -158,8 +159,7 @@ impl Args {
             tracing::info!(path = prefix, folder = %folder.display(), "runs programs");
             first = Some(cgi.clone());
             let site = site.clone();
-            router = router.mount(&prefix, Guarded { site, cgi });
-            prefixes.push(prefix);
+            mounts = mounts.mount("--cgi", &prefix, Guarded { site, cgi })?;
         }
         if first.is_some()
             && let Err(error) = hythe_net::bequeath_nothing()
@@ -167,7 +167,7 @@ impl Args {
             tracing::warn!(%error, "programs inherit what files this one was started with");
         }
         if self.fastcgi.is_empty() {
-            return Ok(router.fallback_to(site));
+            return Ok(mounts.around(site));
         }
         let fastcgi: Result<_, Failure> = self
             .fastcgi
@@ -175,7 +175,7 @@ impl Args {
             .map(|typed| self.fastcgi(typed, shared, time))
             .collect();
         let fastcgi = fastcgi?;
-        Ok(router.fallback_to(Programs { site, fastcgi }))
+        Ok(mounts.around(Programs { site, fastcgi }))
     }
 
     fn fastcgi(&self, typed: &OsStr, shared: &Path, time: Duration) -> Result<FastCgi, Failure> {
@@ -221,24 +221,8 @@ fn parse_cgi(typed: &OsStr) -> Result<(String, PathBuf), Failure> {
     let Some((prefix, folder)) = split(typed).filter(|(_, folder)| !folder.is_empty()) else {
         return Err(wrong("give /PREFIX=DIR, such as /cgi-bin=/usr/lib/cgi-bin"));
     };
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let names = prefix.strip_prefix('/').filter(|names| !names.is_empty());
-    let Some(names) = names else {
-        return Err(wrong(
-            "the prefix must begin with a slash, and name something",
-        ));
-    };
-    let is_bad = |name: &str| {
-        matches!(name, "" | "." | "..")
-            || name.as_bytes().eq_ignore_ascii_case(RESERVED)
-            || name.contains(|letter: char| letter.is_control() || r"?#%{}\*".contains(letter))
-    };
-    if names.split('/').any(is_bad) {
-        return Err(wrong(
-            "the prefix must be plain names with slashes between them, none of them .hythe",
-        ));
-    }
-    Ok((prefix.to_owned(), folder.into()))
+    let prefix = mounts::prefix(prefix).map_err(|why| wrong(&why))?;
+    Ok((prefix, folder.into()))
 }
 
 /// Reads `ENDING=ADDRESS`.

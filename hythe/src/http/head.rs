@@ -56,10 +56,7 @@ pub(crate) fn write(
         if is_ours(name, framing) {
             continue;
         }
-        head = match special(name) {
-            Some(name) => head.field(name, value.as_bytes()),
-            None => head.legal_field(name.as_str(), value.as_bytes()),
-        };
+        head = add(head, name, value.as_bytes());
     }
     head = match (framing, version) {
         (Framing::Length(length), _) => head.length(length),
@@ -83,6 +80,14 @@ fn is_ours(name: &HeaderName, framing: Framing) -> bool {
         || *name == TRANSFER_ENCODING
         || *name == DATE
         || *name == UPGRADE && framing != Framing::Upgraded
+}
+
+/// Adds a field, whose name people read as they write it: `Content-Type`.
+pub(super) fn add<'o>(head: Head<'o>, name: &HeaderName, value: &[u8]) -> Head<'o> {
+    match special(name) {
+        Some(name) => head.field(name, value),
+        None => head.legal_field(name.as_str(), value),
+    }
 }
 
 /// The names that people write otherwise than with a capital for each word.

@@ -268,6 +268,11 @@ impl Request {
         self.0.body.length()
     }
 
+    /// Whether the client waits to be told to send the body.
+    pub(super) fn waits(&self) -> bool {
+        self.0.body.line().is_some_and(|line| line.waits())
+    }
+
     /// The body.
     pub fn body(&mut self) -> &mut Incoming {
         &mut self.0.body
