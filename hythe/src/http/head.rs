@@ -48,11 +48,13 @@ pub(crate) fn write(
         framing,
     } = sending;
     let code = status.as_u16();
+    // What else has this field is passed on from elsewhere, and is not ours to do.
+    let upgrades = framing == Framing::Upgraded || status == StatusCode::UPGRADE_REQUIRED;
     let mut head = Head::response(out, Version::Http11, code);
     head = head.field("Date", &date.text);
     let mut name_buffer = String::new();
     for (name, value) in headers {
-        if !is_ours(name, framing) {
+        if !is_ours(name) && (*name != UPGRADE || upgrades) {
             shown(name, &mut name_buffer);
             head = head.field(&name_buffer, value.as_bytes());
         }
@@ -62,23 +64,21 @@ pub(crate) fn write(
         (Framing::Open, Version::Http11) => head.field("Transfer-Encoding", b"chunked"),
         (Framing::Open, Version::Http10) | (Framing::None | Framing::Upgraded, _) => head,
     };
-    head = match (framing, keep_alive, version) {
-        (Framing::Upgraded, ..) => head.field("Connection", b"Upgrade"),
-        (_, false, _) => head.field("Connection", b"close"),
-        (_, true, Version::Http10) => head.field("Connection", b"keep-alive"),
-        (_, true, Version::Http11) => head,
+    head = match (upgrades, keep_alive, version) {
+        (true, false, _) => head.field("Connection", b"Upgrade, close"),
+        (true, true, Version::Http10) => head.field("Connection", b"Upgrade, keep-alive"),
+        (true, true, Version::Http11) => head.field("Connection", b"Upgrade"),
+        (false, false, _) => head.field("Connection", b"close"),
+        (false, true, Version::Http10) => head.field("Connection", b"keep-alive"),
+        (false, true, Version::Http11) => head,
     };
     head.finish();
     begin + STATUS_LINE_REST + reason(code).len() + DATE_NAME
 }
 
 /// Whether a field is the server's own to write.
-fn is_ours(name: &HeaderName, framing: Framing) -> bool {
-    *name == CONTENT_LENGTH
-        || *name == CONNECTION
-        || *name == TRANSFER_ENCODING
-        || *name == DATE
-        || *name == UPGRADE && framing != Framing::Upgraded
+fn is_ours(name: &HeaderName) -> bool {
+    *name == CONTENT_LENGTH || *name == CONNECTION || *name == TRANSFER_ENCODING || *name == DATE
 }
 
 /// A name as people write it: `Content-Type`.
@@ -89,6 +89,10 @@ fn shown(name: &HeaderName, out: &mut String) {
         "www-authenticate" => out.push_str("WWW-Authenticate"),
         "location" => out.push_str("Location"),
         name => {
+            // As RFC 6455 has it; some clients look for nothing else.
+            let rest = name.strip_prefix("sec-websocket");
+            out.push_str(rest.map_or("", |_| "Sec-WebSocket"));
+            let name = rest.unwrap_or(name);
             let mut begins = true;
             for letter in name.chars() {
                 out.push(if begins {

@@ -135,6 +135,10 @@ impl WebSocketUpgrade {
             return Err(Error::new(StatusCode::UPGRADE_REQUIRED, text)
                 .with_header(SEC_WEBSOCKET_VERSION, "13"));
         }
+        if request.length() != Some(0) {
+            // It would be taken for frames.
+            return Err(Error::bad("a WebSocket begins without a body"));
+        }
         let mut keys = request.headers().get_all(SEC_WEBSOCKET_KEY).into_iter();
         let (Some(key), None) = (keys.next(), keys.next()) else {
             return Err(Error::bad("give one Sec-WebSocket-Key"));
@@ -260,8 +264,10 @@ struct Inner {
     asked: bool,
     /// Whether the connection still has to take something.
     sending: bool,
-    /// Whether there is nothing more to be said: the other end has erred or does
-    /// not answer, or the server is stopping.
+    /// Until when the other end is waited for, once it was told that we are done.
+    until: Option<Instant>,
+    /// Whether nothing more is to be waited for: the other end has said the same,
+    /// has erred, or does not answer.
     over: bool,
 }
 
@@ -394,12 +400,13 @@ impl Inner {
             heard: reactor::now(),
             asked: false,
             sending: false,
+            until: None,
             over: false,
         }
     }
 
     async fn receive(&mut self) -> io::Result<Option<Message>> {
-        loop {
+        while self.until.is_none() {
             let heard = self.read();
             // What the protocol answers by itself.
             let flushed = self.flush().await;
@@ -412,10 +419,11 @@ impl Inner {
                 Heard::Nothing => flushed?,
             }
             if self.fill().await? == Filled::Stopping {
-                self.farewell(CloseCode::Away, "").await?;
-                return Ok(None);
+                break;
             }
         }
+        self.farewell(CloseCode::Away, "").await?;
+        Ok(None)
     }
 
     async fn send(&mut self, frame: Frame) -> io::Result<()> {
@@ -428,13 +436,19 @@ impl Inner {
     }
 
     /// Says that this is the end, if nobody has yet, and waits for the other end to
-    /// say so, too, or to be gone.
+    /// say so, too, or to be gone. It may be dropped while it waits, and called
+    /// again.
     async fn farewell(&mut self, code: CloseCode, reason: &str) -> io::Result<()> {
         if self.over {
             return Ok(());
         }
-        self.over = true;
-        self.close(code, reason);
+        let until = match self.until {
+            Some(until) => until,
+            None => {
+                self.close(code, reason);
+                *self.until.insert(reactor::now() + FAREWELL)
+            }
+        };
         let answered = async {
             self.flush().await?;
             loop {
@@ -447,7 +461,10 @@ impl Inner {
                 }
             }
         };
-        timeout(FAREWELL, answered).await.unwrap_or(Ok(()))
+        let left = until.saturating_duration_since(reactor::now());
+        let result = timeout(left, answered).await.unwrap_or(Ok(()));
+        self.over = true;
+        result
     }
 
     fn read(&mut self) -> io::Result<Heard> {

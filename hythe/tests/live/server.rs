@@ -3,14 +3,14 @@
 
 use std::fs;
 use std::future::Future;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Lines};
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_lite::future::or;
 use hythe::http::{
@@ -243,8 +243,9 @@ fn serving() {
         .get("/working", async |working: Working, _: Request| {
             working.0.load(Ordering::SeqCst).to_string()
         });
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let identity = SelfSigned::kept_in(Path::new(&folder))
-        .identity(0, vec!["127.0.0.1".to_owned()])
+        .identity(now.try_into().unwrap(), vec!["127.0.0.1".to_owned()])
         .unwrap();
     let http = Http::new(router);
     let https = http.over_tls(Acceptor::new(&identity, None).unwrap());
@@ -276,6 +277,8 @@ pub(crate) struct Live {
     child: Child,
     /// It stops when this is closed.
     stdin: Option<ChildStdin>,
+    /// It may go on to write.
+    _stdout: Lines<BufReader<ChildStdout>>,
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
     folder: TempDir,
@@ -317,6 +320,7 @@ impl Live {
         let mut live = Self {
             child,
             stdin,
+            _stdout: lines,
             plain,
             tls,
             folder,
