@@ -7,6 +7,7 @@ use super::mounts::{Mounts, prefix};
 use crate::http::Proxy;
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// Have another server answer at a path and below: /api=http://127.0.0.1:9000;
     /// may be repeated
