@@ -52,6 +52,7 @@ mod line;
 pub(crate) mod origin;
 pub(crate) mod path;
 mod proxy;
+mod received;
 mod request;
 mod response;
 mod router;
