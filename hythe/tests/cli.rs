@@ -580,6 +580,7 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
         "cgi-timeout",
         "cgi-max-output",
         "cgi-max-running",
+        "proxy",
         "model",
         "mux",
         "max-connections",

@@ -11,12 +11,13 @@ use hythe_net::Addr;
 use hythe_wire::http as wire;
 
 use super::failure::{Exit, Failure, cause};
+use super::mounts::{self, Mounts};
 use super::serve::parse_count;
 use crate::accounts::{Account, Accounts};
 use crate::http::{Cgi, Error, FastCgi, IntoResponse as _, Ready, Request, Response, Router};
 use crate::http::{Service, Site};
 use crate::quantity::{parse_size, parse_span};
-use crate::share::{Access, RESERVED};
+use crate::share::Access;
 
 /// The flags for programs.
 #[derive(Debug, clap::Args)]
@@ -119,36 +120,36 @@ impl Args {
         }
     }
 
-    /// A router with the programs, and with the share for all else.
-    pub(super) fn router(&self, site: Site, shared: &Path) -> Result<Router, Failure> {
-        let mut router = Router::new();
-        let mut mounted: Vec<(String, Cgi)> = Vec::new();
+    /// A router with the programs beside what is there, and with the share for all
+    /// else.
+    pub(super) fn router(
+        &self,
+        mut mounts: Mounts,
+        site: Site,
+        shared: &Path,
+    ) -> Result<Router, Failure> {
+        let mut first: Option<Cgi> = None;
         for typed in &self.cgi {
             let (prefix, folder) = parse_cgi(typed)?;
-            if mounted.iter().any(|(known, _)| *known == prefix) {
-                let text = format!("--cgi {prefix} is given twice; give each a path of its own");
-                return Err(Failure::new(Exit::Usage, text));
-            }
-            let first = mounted.first().map(|(_, cgi)| cgi);
-            let cgi = self.cgi(&folder, first, shared)?;
+            let cgi = self.cgi(&folder, first.as_ref(), shared)?;
             tracing::info!(path = prefix, folder = %folder.display(), "runs programs");
-            let (site, guarded) = (site.clone(), cgi.clone());
-            router = router.mount(&prefix, Guarded { site, cgi: guarded });
-            mounted.push((prefix, cgi));
+            first.get_or_insert_with(|| cgi.clone());
+            let site = site.clone();
+            mounts = mounts.mount("--cgi", &prefix, Guarded { site, cgi })?;
         }
-        if !mounted.is_empty()
+        if first.is_some()
             && let Err(error) = hythe_net::bequeath_nothing()
         {
             tracing::warn!(%error, "programs inherit what files this one was started with");
         }
         if self.fastcgi.is_empty() {
-            return Ok(router.fallback_to(site));
+            return Ok(mounts.around(site));
         }
         let servers = self.fastcgi.iter();
         let fastcgi: Result<_, Failure> =
             servers.map(|typed| self.fastcgi(typed, shared)).collect();
         let fastcgi = fastcgi?;
-        Ok(router.fallback_to(Programs { site, fastcgi }))
+        Ok(mounts.around(Programs { site, fastcgi }))
     }
 
     /// The programs of a folder, beside those of the `first` if there are some.
@@ -226,24 +227,8 @@ fn parse_cgi(typed: &OsStr) -> Result<(String, PathBuf), Failure> {
     let Some((prefix, folder)) = split(typed).filter(|(_, folder)| !folder.is_empty()) else {
         return Err(wrong("give /PREFIX=DIR, such as /cgi-bin=/usr/lib/cgi-bin"));
     };
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let names = prefix.strip_prefix('/').filter(|names| !names.is_empty());
-    let Some(names) = names else {
-        return Err(wrong(
-            "the prefix must begin with a slash, and name something",
-        ));
-    };
-    let is_bad = |name: &str| {
-        matches!(name, "" | "." | "..")
-            || name.as_bytes().eq_ignore_ascii_case(RESERVED)
-            || name.contains(|letter: char| letter.is_control() || r"?#%{}\*".contains(letter))
-    };
-    if names.split('/').any(is_bad) {
-        return Err(wrong(
-            "the prefix must be plain names with slashes between them, none of them .hythe",
-        ));
-    }
-    Ok((prefix.to_owned(), folder.into()))
+    let prefix = mounts::prefix(prefix).map_err(|why| wrong(&why))?;
+    Ok((prefix, folder.into()))
 }
 
 /// Reads `ENDING=ADDRESS`.

@@ -21,8 +21,10 @@ use signal_hook::low_level::pipe;
 use super::announce::{Listening, announce};
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
+use super::mounts::Mounts;
 use super::people::People;
 use super::programs::{self, Writers};
+use super::proxies;
 use super::tls::{self, Tls};
 use crate::accounts::{Books, Gate};
 use crate::http::{Http, Site, SiteConfig};
@@ -181,6 +183,9 @@ pub(super) struct Args {
     #[arg(long, env = "HYTHE_UPLOAD_EXPIRY", default_value = "7d", value_name = "TIME",
           value_parser = parse_span, help_heading = "What to take in")]
     upload_expiry: u64,
+
+    #[command(flatten)]
+    proxies: proxies::Args,
 
     /// Show a folder's index.html in place of the folder
     #[arg(long, env = "HYTHE_INDEX", value_parser = BoolishValueParser::new(),
@@ -472,7 +477,8 @@ impl Args {
             short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
         };
         let site = Site::new(gate.clone(), config);
-        let http = Http::new(self.programs.router(site, &self.path)?);
+        let mounts = self.proxies.mount(Mounts::new())?;
+        let http = Http::new(self.programs.router(mounts, site, &self.path)?);
         let config = FtpConfig {
             passive_ports: self.passive_ports.clone(),
             passive_address: self.passive_address,

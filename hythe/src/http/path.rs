@@ -100,6 +100,36 @@ pub(crate) fn without_dots(path: &str) -> String {
     format!("/{}", kept.join("/"))
 }
 
+/// A path byte for byte, but for its dot segments, which are resolved; of it, what is
+/// below `base`, the beginning of its normal form: nothing, or what begins with a
+/// slash.
+pub(super) fn below(path: &[u8], base: &str) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match &*unreserved(segment) {
+            "." => {}
+            ".." => _ = kept.pop(),
+            _ => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        if is_last {
+            kept.push(b"");
+        }
+    }
+    // Both forms have the same segments.
+    let above = base.matches('/').count();
+    let mut rest = Vec::with_capacity(path.len());
+    for segment in kept.into_iter().skip(above) {
+        rest.push(b'/');
+        rest.extend_from_slice(segment);
+    }
+    rest
+}
+
 /// A segment, or several, decoded; `None` for what is no text in UTF-8, or has a
 /// `%` that begins no escape.
 pub(super) fn decoded(text: &str) -> Option<String> {
@@ -140,6 +170,25 @@ mod tests {
             assert_eq!(normal(expected.as_bytes()), expected, "{path} again");
         }
         assert_eq!(normal(b"/\xff"), "/%FF");
+    }
+
+    #[test]
+    fn what_is_below_has_the_segments_of_the_normal_form() {
+        for (path, base, expected) in [
+            ("/a/b", "", "/a/b"),
+            ("/a/b", "/a", "/b"),
+            ("/a", "/a", ""),
+            ("/a/", "/a", "/"),
+            ("/%61/%7e%2f", "/a", "/%7e%2f"),
+            ("/x/%2e%2E/a/./b//c/..", "/a", "/b//"),
+            ("/../../a/.", "/a", "/"),
+            ("/a//b", "/a", "//b"),
+        ] {
+            let rest = below(path.as_bytes(), base);
+            assert_eq!(rest, expected.as_bytes(), "{path} {base}");
+            let whole = normal(path.as_bytes()).into_owned();
+            assert_eq!(normal(&[base.as_bytes(), &rest].concat()), whole, "{path}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use ::http::header::{ALLOW, LOCATION};
@@ -424,12 +425,12 @@ fn to_below(request: &Request) -> Response {
 }
 
 impl<S: Send + Sync + 'static> Service for Router<S> {
-    async fn call(&self, request: Request) -> Response {
+    fn call(&self, request: Request) -> impl Future<Output = Response> {
         let next = Next {
             router: Arc::clone(&self.table),
             layer: 0,
         };
-        next.answer(request).await
+        next.answer(request)
     }
 
     /// What the fallback has ready, where that is what answers, and nothing is

@@ -14,7 +14,6 @@ use hythe_net::{Addr, Connection, Domain, How, Kind, More, Socket, Stream};
 use rustix::process::Signal;
 
 use super::Talk;
-use super::converse::end;
 use super::stillness::{ENDLESS, moved, stillness};
 use crate::process::{GRACE, Running};
 use crate::tls::Channel;
@@ -255,7 +254,7 @@ async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
             }
         }
         // A program that has ended hears no more either.
-        end(channel).await
+        channel.end().await
     };
     or(inwards, outwards).await
 }

@@ -68,7 +68,7 @@ pub(super) const OWN: &[u8] = b"/.hythe/";
 
 /// The beginning of the name of the cookie with the session's token; a port
 /// follows it.
-pub(super) const COOKIE: &str = "hythe-session-";
+pub(crate) const COOKIE: &str = "hythe-session-";
 
 impl Ask {
     pub(super) fn of(request: &Request, way: Way) -> Self {

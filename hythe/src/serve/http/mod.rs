@@ -45,6 +45,9 @@ use crate::http::{IntoResponse as _, Ready, Request, Response, Service, date};
 use crate::share::{Access, Share, View};
 use answer::answer;
 use ask::{Ask, Codings, Way};
+
+pub(crate) use ask::COOKIE as SESSION_COOKIE;
+
 use ready::{Entry, Freshness, Key};
 use reply::Reply;
 
