@@ -167,9 +167,12 @@ fn what_makes_no_sense_is_told_so() {
             "give /PREFIX=DIR",
         ),
         (vec!["--cgi".into(), at("cgi")], "must begin with a slash"),
-        (vec!["--cgi".into(), at("/")], "name something"),
-        (vec!["--cgi".into(), at("/.hythe")], "plain names"),
-        (vec!["--cgi".into(), at("/a/../b")], "plain names"),
+        (vec!["--cgi".into(), at("/")], "the share is at `/`"),
+        (vec!["--cgi".into(), at("/.hythe")], "the server's own"),
+        (
+            vec!["--cgi".into(), at("/a/../b")],
+            "no path to put something at",
+        ),
         (
             vec!["--cgi".into(), at("/a"), "--cgi".into(), at("/a/")],
             "given twice",
