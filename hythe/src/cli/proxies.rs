@@ -6,6 +6,7 @@ use super::failure::{Exit, Failure};
 use crate::http::{Proxy, Router};
 
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)] // the arguments around it are such a group already
 pub(super) struct Args {
     /// Have another server answer at a path and below: /api=http://127.0.0.1:9000;
     /// may be repeated

@@ -16,6 +16,14 @@ use super::{CONNECT, Failure};
 use crate::client::{self, Error as Failed, Options, Scheme, Url, channel_to};
 use crate::tls::{Channel, Connector};
 
+/// Where a request found a backend.
+pub(super) struct Mount {
+    /// The path above it.
+    pub(super) base: String,
+    /// The host that was asked, with its port.
+    pub(super) host: Option<String>,
+}
+
 /// A server that answers in our place.
 pub(super) struct Backend {
     at: At,
@@ -144,40 +152,60 @@ impl Backend {
         Ok(target)
     }
 
-    /// A `Location` that leads to the backend itself, as one that leads here;
-    /// `base` is where it is mounted.
-    pub(super) fn here<'l>(&self, location: &'l [u8], base: &str) -> Cow<'l, [u8]> {
-        self.path_here(location, base)
+    /// A `Location` that leads to the backend itself, as one that leads here.
+    pub(super) fn here<'l>(&self, location: &'l [u8], mount: &Mount) -> Cow<'l, [u8]> {
+        self.path_here(location, mount)
             .map_or(Cow::Borrowed(location), Cow::Owned)
     }
 
-    fn path_here(&self, location: &[u8], base: &str) -> Option<Vec<u8>> {
-        let At::Url(url, _) = &self.at else {
-            return None;
-        };
+    fn path_here(&self, location: &[u8], mount: &Mount) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(location).ok()?;
-        let found = Url::parse(text).ok()?;
-        if !found.is_same_origin(url) || found.login.is_some() {
-            return None;
-        }
-        let rest = text.split_once("://")?.1;
-        let path = match rest.find(['/', '?', '#']) {
-            Some(at) if rest[at..].starts_with('/') => rest[at..].to_owned(),
-            Some(at) => format!("/{}", &rest[at..]),
-            None => "/".to_owned(),
+        let path = if text.starts_with('/') {
+            // It leads where it says, unless the backend knows nothing of the mount.
+            let replaced = self.path.is_some() && begins_with(text, &mount.base).is_none();
+            replaced.then(|| text.to_owned())?
+        } else {
+            self.own_path(text, mount.host.as_deref())?
         };
         let path = match &self.path {
             None => path,
-            Some(own) => {
-                let below = path.strip_prefix(own.as_str())?;
-                let whole = below.is_empty() || below.starts_with(['/', '?', '#']);
-                format!("{base}{}", whole.then_some(below)?)
-            }
+            Some(own) => format!("{}{}", mount.base, begins_with(&path, own)?),
         };
         // Two slashes at the beginning would be another host.
         let second = path.as_bytes().get(1);
         let is_path = path.starts_with('/') && !matches!(second, Some(b'/' | b'\\'));
         is_path.then(|| path.into_bytes())
+    }
+
+    /// The path, and what follows it, of a URL that leads to the backend; `asked` is
+    /// the host that was asked here.
+    fn own_path(&self, text: &str, asked: Option<&str>) -> Option<String> {
+        let At::Url(url, _) = &self.at else {
+            return None;
+        };
+        let found = Url::parse(text).ok()?;
+        // Some take the name from our `Host`, and the port from where they listen.
+        let mixed = || {
+            let asked = Url::parse(&format!("http://{}", asked?)).ok()?;
+            let differs = asked.port != url.port;
+            let mixed = Url {
+                scheme: url.scheme,
+                port: url.port,
+                ..asked
+            };
+            differs.then_some(mixed)
+        };
+        let is_own =
+            found.is_same_origin(url) || mixed().is_some_and(|mixed| found.is_same_origin(&mixed));
+        if !is_own || found.login.is_some() {
+            return None;
+        }
+        let rest = text.split_once("://")?.1;
+        Some(match rest.find(['/', '?', '#']) {
+            Some(at) if rest[at..].starts_with('/') => rest[at..].to_owned(),
+            Some(at) => format!("/{}", &rest[at..]),
+            None => "/".to_owned(),
+        })
     }
 
     /// Connects.
@@ -226,6 +254,12 @@ impl fmt::Display for Backend {
 
 fn wrong(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
+/// What of a path, and what follows it, is behind these first segments of it.
+fn begins_with<'p>(path: &'p str, first: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(first)?;
+    (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then_some(rest)
 }
 
 /// The path and the query of a request target, as they stand there.
@@ -338,7 +372,16 @@ mod tests {
             ("http://h:9000/", "http://h:9000?y", "/api/?y"),
             ("http://h:9000/v1/", "http://h:9000/v1/y", "/api/y"),
             ("http://h:9000/v1/", "http://h:9000/v1", "/api"),
+            ("http://h:9000/", "/y?z", "/api/y?z"),
+            ("http://h:9000/v1/", "/v1/y", "/api/y"),
+            ("unix:/run/app:/", "/y", "/api/y"),
+            // The backend knows where it is mounted.
+            ("http://h:9000/", "/api/y", "/api/y"),
+            ("http://h:9000/", "/api", "/api"),
+            ("http://h:9000/", "/apis", "/api/apis"),
             // Those are other places, or relative to where the client is.
+            ("http://h:9000/v1/", "/y", "/y"),
+            ("http://h:9000/", "//evil/", "//evil/"),
             (
                 "http://h:9000/v1/",
                 "http://h:9000/v10",
@@ -366,8 +409,16 @@ mod tests {
                 "http://h:9000@evil/",
             ),
             ("unix:/run/app", "http://localhost/y", "http://localhost/y"),
+            // Half of it is our address.
+            ("http://h:9000", "http://quay:9000/y", "/y"),
+            ("http://h:8000", "http://quay:8000/y", "http://quay:8000/y"),
+            ("http://h:9000", "http://quay:8000/y", "http://quay:8000/y"),
         ] {
-            let found = backend(url).here(location.as_bytes(), "/api").into_owned();
+            let mount = Mount {
+                base: "/api".into(),
+                host: Some("quay:8000".into()),
+            };
+            let found = backend(url).here(location.as_bytes(), &mount).into_owned();
             assert_eq!(found, expected.as_bytes(), "{url} {location}");
         }
     }

@@ -135,6 +135,7 @@ pub(super) fn request(
         }
         shown(name, &mut name_buffer);
         head = match without_session(name, value.as_bytes(), request) {
+            Some(value) if value.is_empty() => head,
             Some(value) => head.field(&name_buffer, &value),
             None => head.field(&name_buffer, value.as_bytes()),
         };
