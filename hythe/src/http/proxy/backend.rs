@@ -160,30 +160,46 @@ impl Backend {
 
     fn path_here(&self, location: &[u8], mount: &Mount) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(location).ok()?;
-        let path = if text.starts_with('/') {
-            // It leads where it says, unless the backend knows nothing of the mount.
-            let replaced = self.path.is_some() && begins_with(text, &mount.base).is_none();
-            replaced.then(|| text.to_owned())?
+        // Two slashes at the beginning are another host.
+        let is_path = |text: &str| text.starts_with('/') && !text[1..].starts_with(['/', '\\']);
+        let path = if is_path(text) {
+            self.unless_known(text, mount)?
         } else {
-            self.own_path(text, mount.host.as_deref())?
+            self.own_path(text, mount)?
         };
         let path = match &self.path {
             None => path,
             Some(own) => format!("{}{}", mount.base, begins_with(&path, own)?),
         };
-        // Two slashes at the beginning would be another host.
-        let second = path.as_bytes().get(1);
-        let is_path = path.starts_with('/') && !matches!(second, Some(b'/' | b'\\'));
-        is_path.then(|| path.into_bytes())
+        is_path(&path).then(|| path.into_bytes())
     }
 
-    /// The path, and what follows it, of a URL that leads to the backend; `asked` is
-    /// the host that was asked here.
-    fn own_path(&self, text: &str, asked: Option<&str>) -> Option<String> {
+    /// A path that a backend gives which knows nothing of the mount: one that does
+    /// leads where it says.
+    fn unless_known(&self, path: &str, mount: &Mount) -> Option<String> {
+        let replaced = self.path.is_some() && begins_with(path, &mount.base).is_none();
+        replaced.then(|| path.to_owned())
+    }
+
+    /// The path, and what follows it, of a URL that leads to the backend.
+    fn own_path(&self, text: &str, mount: &Mount) -> Option<String> {
+        let found = Url::parse(text).ok()?;
+        if !matches!(found.scheme, Scheme::Http | Scheme::Https) {
+            return None;
+        }
+        let rest = text.split_once("://")?.1;
+        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let path = match rest.starts_with('/') {
+            true => rest.to_owned(),
+            false => format!("/{rest}"),
+        };
+        let asked = mount.host.as_deref();
+        if asked.is_some_and(|asked| asked.eq_ignore_ascii_case(authority)) {
+            return self.unless_known(&path, mount);
+        }
         let At::Url(url, _) = &self.at else {
             return None;
         };
-        let found = Url::parse(text).ok()?;
         // Some take the name from our `Host`, and the port from where they listen.
         let mixed = || {
             let asked = Url::parse(&format!("http://{}", asked?)).ok()?;
@@ -197,15 +213,7 @@ impl Backend {
         };
         let is_own =
             found.is_same_origin(url) || mixed().is_some_and(|mixed| found.is_same_origin(&mixed));
-        if !is_own || found.login.is_some() {
-            return None;
-        }
-        let rest = text.split_once("://")?.1;
-        Some(match rest.find(['/', '?', '#']) {
-            Some(at) if rest[at..].starts_with('/') => rest[at..].to_owned(),
-            Some(at) => format!("/{}", &rest[at..]),
-            None => "/".to_owned(),
-        })
+        (is_own && found.login.is_none()).then_some(path)
     }
 
     /// Connects.
@@ -375,13 +383,22 @@ mod tests {
             ("http://h:9000/", "/y?z", "/api/y?z"),
             ("http://h:9000/v1/", "/v1/y", "/api/y"),
             ("unix:/run/app:/", "/y", "/api/y"),
+            ("http://h:9000/", "http://quay:8000/y", "/api/y"),
+            ("http://h:9000/", "https://QUAY:8000", "/api/"),
+            ("unix:/run/app:/", "http://quay:8000/y", "/api/y"),
             // The backend knows where it is mounted.
+            (
+                "http://h:9000/",
+                "http://quay:8000/api/y",
+                "http://quay:8000/api/y",
+            ),
             ("http://h:9000/", "/api/y", "/api/y"),
             ("http://h:9000/", "/api", "/api"),
             ("http://h:9000/", "/apis", "/api/apis"),
             // Those are other places, or relative to where the client is.
             ("http://h:9000/v1/", "/y", "/y"),
             ("http://h:9000/", "//evil/", "//evil/"),
+            ("http://h:9000/", "ftp://quay:8000/y", "ftp://quay:8000/y"),
             (
                 "http://h:9000/v1/",
                 "http://h:9000/v10",
