@@ -13,7 +13,7 @@ use percent_encoding::percent_decode;
 use super::super::path::below;
 use super::super::{Error, Request};
 use super::{CONNECT, Failure};
-use crate::client::{self, Error as Failed, Options, Scheme, Url, channel_to};
+use crate::client::{self, Error as Failed, Options, Scheme, TRUST, Url, channel_to};
 use crate::tls::{Channel, Connector};
 
 /// Where a request found a backend.
@@ -237,7 +237,14 @@ impl Backend {
                 };
                 let none = || Failed::unsupported("there is nobody to trust");
                 let connector = || connector.clone().ok_or_else(none);
-                channel_to(url, &options, connector).await?
+                let connected = channel_to(url, &options, connector).await;
+                connected.map_err(|error| Failed {
+                    text: match error.text.strip_suffix(TRUST) {
+                        Some(text) => format!("{text}; SSL_CERT_FILE names whom to trust"),
+                        None => error.text,
+                    },
+                    ..error
+                })?
             }
             At::Unix(address) => {
                 let connected = Stream::connect(address, None, CONNECT).await;

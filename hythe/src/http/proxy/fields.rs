@@ -245,7 +245,7 @@ fn without_session(name: &HeaderName, line: &[u8], request: &Request) -> Option<
     let session = format!("{SESSION_COOKIE}{port}=");
     let is_session = |pair: &&[u8]| pair.trim_ascii().starts_with(session.as_bytes());
     let pairs: Vec<&[u8]> = line.split(|&byte| byte == b';').collect();
-    pairs.iter().any(|pair| is_session(pair)).then(|| {
+    pairs.iter().any(is_session).then(|| {
         let kept = pairs.into_iter().filter(|pair| !is_session(pair));
         let kept: Vec<&[u8]> = kept.map(<[u8]>::trim_ascii).collect();
         kept.join(&b"; "[..])
