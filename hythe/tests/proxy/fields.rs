@@ -200,6 +200,9 @@ fn the_backend_is_told_who_asks_by_nobody_but_us() {
         "X-Forwarded: for=6.6.6.6",
         "Forwarded: for=6.6.6.6;proto=https",
         "X-Real-IP: 6.6.6.6",
+        "True-Client-IP: 6.6.6.6",
+        "X-Client-IP: 6.6.6.6",
+        "X-Cluster-Client-IP: 6.6.6.6",
         // Which CGI, WSGI and PHP can't tell apart.
         "X_Forwarded_For: 6.6.6.6",
         "X-Forwarded_Host: evil",

@@ -116,7 +116,14 @@ impl Exchange<'_> {
         asks: &Asks,
         line: Option<&Rc<Line>>,
     ) -> Result<(Answer, Option<Upload>), Failure> {
-        upstream.say(&self.head, More::No).await?;
+        // What has come of the body goes out with the head.
+        let here = line.is_none_or(|line| !line.input.borrow().is_empty());
+        let more = if here && !asks.waits {
+            More::Follows
+        } else {
+            More::No
+        };
+        upstream.say(&self.head, more).await?;
         if asks.waits {
             match timeout(CONTINUE, self.next_head(upstream)).await {
                 // The client need not send it at all.
@@ -252,8 +259,8 @@ impl Upstream {
     }
 
     /// Keeps the connection for another request, if it can be.
-    pub(super) fn keep(self, backend: &Arc<Backend>, answer: &Answer) {
-        if answer.keep_alive
+    pub(super) fn keep(self, backend: &Arc<Backend>, keep_alive: bool) {
+        if keep_alive
             && self.buffer.is_empty()
             && let Some(channel) = Rc::into_inner(self.channel)
         {
@@ -279,7 +286,7 @@ impl Upstream {
             // It has come with its head.
             let rest = self.buffer.split_off(length as usize);
             let whole = std::mem::replace(&mut self.buffer, rest);
-            self.keep(backend, answer);
+            self.keep(backend, answer.keep_alive);
             return match length {
                 // Which is not the same: an empty one may be the rest of a head.
                 0 => Body::empty(),
@@ -292,13 +299,13 @@ impl Upstream {
             upload,
         };
         let backend = Arc::clone(backend);
-        let answer = answer.clone();
+        let keep_alive = answer.keep_alive;
         let body = Body::write(async move |writer| {
             let passed = passing.run(writer).await;
             let upstream = passed.map_err(|error| {
                 io::Error::other(format!("the backend {backend} broke off: {error}"))
             })?;
-            upstream.keep(&backend, &answer);
+            upstream.keep(&backend, keep_alive);
             Ok(())
         });
         let body = body.while_connected();

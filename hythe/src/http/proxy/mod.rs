@@ -150,7 +150,7 @@ impl Proxy {
         let body = match answer.body {
             // Chunks, where the head is all that comes: its length is not known.
             Framing::None if verb == Verb::Head && !has_length(&response) => {
-                upstream.keep(backend, &answer);
+                upstream.keep(backend, answer.keep_alive);
                 Body::stream(futures_lite::stream::empty())
             }
             _ => upstream.body(backend, &answer, upload),
