@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use common::http::Client;
-use common::{PATIENCE, Served};
+use common::{PATIENCE, Served, hythe};
 use tempfile::TempDir;
 
 /// A server by hand: every connection is given to a function.
@@ -165,6 +165,7 @@ impl Asked {
 struct Front {
     server: Served,
     share: TempDir,
+    _home: TempDir,
 }
 
 impl Front {
@@ -180,8 +181,20 @@ impl Front {
 
     fn with(arguments: &[&str]) -> Self {
         let share = tempfile::tempdir().unwrap();
-        let server = Served::http(share.path(), arguments);
-        Self { server, share }
+        let home = tempfile::tempdir().unwrap();
+        let mut command = hythe();
+        command.arg("serve").arg(share.path());
+        if !arguments.contains(&"--http") {
+            command.args(["--http", "0"]);
+        }
+        command.args(["--ftp", "off", "--gopher", "off"]);
+        // A certificate is kept there.
+        command.args(arguments).env("HOME", home.path());
+        Self {
+            server: Served::spawn(command),
+            share,
+            _home: home,
+        }
     }
 
     fn address(&self) -> SocketAddr {

@@ -225,7 +225,11 @@ fn nginx_hands_on_the_same() {
 #[test]
 fn websockets_of_others_talk_through_us() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/proxy/websocket.py");
-    for more in [&[][..], &["--model", "threads"]] {
+    for (scheme, more) in [
+        ("ws", &[][..]),
+        ("ws", &["--model", "threads"]),
+        ("wss", &["--tls-self-signed", "--https", "0"]),
+    ] {
         let mut python = std::process::Command::new(tools().join("python/bin/python"))
             .arg(&script)
             .stdin(Stdio::piped())
@@ -239,7 +243,9 @@ fn websockets_of_others_talk_through_us() {
         let to = format!("/api=http://127.0.0.1:{}", port.trim());
         let front = Front::with(&[&["--proxy", &to], more].concat());
         let before = front.server.sockets();
-        writeln!(python.stdin.take().unwrap(), "{}", front.address()).unwrap();
+        let protocol = if scheme == "ws" { "http" } else { "https" };
+        let url = format!("{scheme}://{}", front.server.address(protocol));
+        writeln!(python.stdin.take().unwrap(), "{url}").unwrap();
         let mut end = String::new();
         output.read_to_string(&mut end).unwrap();
         assert_eq!(end, "done\n");
