@@ -2,8 +2,9 @@
 
 use std::str::FromStr;
 
-use super::failure::{Exit, Failure};
-use crate::http::{Proxy, Router};
+use super::failure::Failure;
+use super::mounts::{Mounts, prefix};
+use crate::http::Proxy;
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)] // the arguments around it are such a group already
@@ -49,88 +50,21 @@ impl FromStr for Place {
     }
 }
 
-/// A path at which something may be mounted, without a slash at its end.
-fn prefix(path: &str) -> Result<String, String> {
-    let whole = path.strip_suffix('/').unwrap_or(path);
-    if path == "/" {
-        let text = "all of the server can't be handed on: the share is there; name a path below: \
-                    /api=URL";
-        return Err(text.into());
-    }
-    let Some(rest) = whole.strip_prefix('/') else {
-        return Err(format!(
-            "the path `{path}` must begin with a slash: /{path}"
-        ));
-    };
-    for segment in rest.split('/') {
-        if segment.eq_ignore_ascii_case(".hythe") {
-            let text = "what is below /.hythe/ is the server's own; choose another path";
-            return Err(text.into());
-        }
-        let unfit = |letter: char| letter.is_control() || "%{}?#\\".contains(letter);
-        if matches!(segment, "" | "." | "..") || segment.contains(unfit) {
-            return Err(format!(
-                "`{path}` is no path to put a server at: write out its names, without empty ones, \
-                 dots alone, and any of %{{}}?#\\"
-            ));
-        }
-    }
-    Ok(whole.to_owned())
-}
-
 impl Args {
     /// Puts them where they were told to be.
     ///
     /// # Errors
     /// Two for the same path.
-    pub(super) fn mount(&self, mut router: Router) -> Result<Router, Failure> {
-        for (at, Place { path, proxy }) in self.proxy.iter().enumerate() {
-            if self.proxy[..at].iter().any(|other| other.path == *path) {
-                let text = format!("--proxy {path} is given twice; leave one of them out");
-                return Err(Failure::new(Exit::Usage, text));
-            }
-            router = if proxy.replaces_path() {
+    pub(super) fn mount(&self, mut mounts: Mounts) -> Result<Mounts, Failure> {
+        for Place { path, proxy } in &self.proxy {
+            let proxy = proxy.clone();
+            mounts = if proxy.replaces_path() {
                 // Relative links on its first page lead below.
-                router.mount(path, proxy.clone())
+                mounts.mount("--proxy", path, proxy)?
             } else {
-                router.nest(path, Router::new().fallback_to(proxy.clone()))
+                mounts.nest("--proxy", path, proxy)?
             };
         }
-        Ok(router)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefixes_are_paths_that_nobody_else_has() {
-        for (path, expected) in [
-            ("/api", "/api"),
-            ("/api/", "/api"),
-            ("/a/b c/留言", "/a/b c/留言"),
-            ("/.well-known/x", "/.well-known/x"),
-        ] {
-            assert_eq!(prefix(path).as_deref(), Ok(expected));
-        }
-        for (path, said) in [
-            ("/", "the share is there"),
-            ("", "begin with a slash"),
-            ("api", "begin with a slash: /api"),
-            ("/.hythe", "the server's own"),
-            ("/.HYTHE/x", "the server's own"),
-            ("/a/.hythe", "the server's own"),
-            ("//", "no path"),
-            ("/a//b", "no path"),
-            ("/a/../b", "no path"),
-            ("/a/.", "no path"),
-            ("/%61", "no path"),
-            ("/{a}", "no path"),
-            ("/a?b", "no path"),
-        ] {
-            let error = prefix(path).unwrap_err();
-            assert!(error.contains(said), "{path}: {error}");
-        }
+        Ok(mounts)
     }
 }

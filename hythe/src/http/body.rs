@@ -136,8 +136,9 @@ impl Body {
     }
 
     /// Has a stream end as soon as the client has ended its direction of the
-    /// connection, and not only when something can't be sent: for those that say
-    /// something now and then and never end by themselves.
+    /// connection, and not only when something can't be sent, and as soon as the
+    /// server is told to stop: for those that say something now and then and never
+    /// end by themselves.
     #[must_use]
     pub fn while_connected(mut self) -> Self {
         if let Content::Stream { live, .. } = &mut self.0 {

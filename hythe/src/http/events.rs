@@ -41,8 +41,8 @@ const COMMENT: &[u8] = b":\n\n";
 /// # let _ = router;
 /// ```
 ///
-/// The page asks by `new EventSource("/count")`. When it is closed, whoever sends
-/// is dropped where it waits.
+/// The page asks by `new EventSource("/count")`. When it is closed, or the server is
+/// told to stop, whoever sends is dropped where it waits.
 #[derive(Debug)]
 pub struct Events(Writer);
 
@@ -53,13 +53,23 @@ impl Events {
         F: FnOnce(Self) -> T,
         T: Future<Output = io::Result<()>> + 'static,
     {
+        Self::response_with_heartbeat(HEARTBEAT, send)
+    }
+
+    /// As [`response`](Self::response), with a comment after each silence of so
+    /// long, in place of a quarter of a minute.
+    pub fn response_with_heartbeat<F, T>(heartbeat: Duration, send: F) -> Response
+    where
+        F: FnOnce(Self) -> T,
+        T: Future<Output = io::Result<()>> + 'static,
+    {
         let sent = Body::written(|writer| send(Self(writer)));
-        let alive = futures_lite::stream::try_unfold(sent, |mut sent| async move {
-            let heartbeat = async {
-                reactor::sleep(HEARTBEAT).await;
+        let alive = futures_lite::stream::try_unfold(sent, move |mut sent| async move {
+            let silence = async {
+                reactor::sleep(heartbeat).await;
                 Some(Ok(Bytes::from_static(COMMENT)))
             };
-            let next = futures_lite::future::or(sent.next(), heartbeat).await;
+            let next = futures_lite::future::or(sent.next(), silence).await;
             Ok(next.transpose()?.map(|bytes| (bytes, sent)))
         });
         Response::of(

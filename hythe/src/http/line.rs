@@ -203,6 +203,11 @@ impl Line {
         self.coming.borrow().waits && self.input.borrow().is_empty()
     }
 
+    /// A response has begun: from here on the client is told nothing else.
+    pub(super) fn call_no_more(&self) {
+        self.coming.borrow_mut().waits = false;
+    }
+
     /// Why the connection broke while a body was read, if it did.
     pub(super) fn lost(&self) -> Option<io::Error> {
         self.lost.get().map(Into::into)

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode_byte};
 
-/// What can't stand in a path as it is (RFC 3986 section 3.3), in text that was
-/// never encoded.
-pub(super) const SEGMENT: &AsciiSet = &CONTROLS
+/// What can't stand in a segment of a path as it is (RFC 3986 section 3.3), in text
+/// that was never encoded.
+pub(crate) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
     .add(b'%')
+    .add(b'/')
     .add(b'<')
     .add(b'>')
     .add(b'?')
@@ -25,7 +26,7 @@ pub(super) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// The same, in a pattern of a router, where braces have a meaning.
-pub(super) const PATTERN: &AsciiSet = &SEGMENT.remove(b'{').remove(b'}').remove(b'%');
+pub(super) const PATTERN: &AsciiSet = &SEGMENT.remove(b'/').remove(b'{').remove(b'}').remove(b'%');
 
 /// The path in its one form: dot segments are resolved, never past the root;
 /// letters that need no encoding have none; all else that is encoded is so with
@@ -77,21 +78,22 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
 }
 
-/// RFC 3986 section 5.2.4.
-fn without_dots(path: &str) -> String {
+/// A path without dot segments (RFC 3986 section 5.2.4). Empty ones stay: to some
+/// servers they mean something.
+pub(crate) fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        match segment {
-            "." | ".." => {
-                if segment == ".." {
-                    kept.pop();
-                }
-                if is_last {
-                    kept.push("");
-                }
-            }
+        // Encoded dots are dots (RFC 3986 section 6.2.2.2).
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        let is_dots = plain == "." || plain == "..";
+        if plain == ".." {
+            kept.pop();
+        }
+        match segments.peek() {
+            // It was a folder.
+            None if is_dots => kept.push(""),
+            _ if is_dots => {}
             _ => kept.push(segment),
         }
     }

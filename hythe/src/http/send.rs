@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures_lite::{Stream, StreamExt as _};
-use hythe_net::More;
+use hythe_net::{More, reactor};
 use hythe_wire::http::{CHUNK_END, LAST_CHUNK, chunk_head};
 
 use super::body::{Body, Content, Segment};
@@ -109,11 +109,14 @@ async fn send_stream(
         let item = match next.take() {
             Some(item) => item,
             None if live => {
+                // It is not for the client to say something.
+                stream.set_deadline(None);
                 let gone = async {
                     stream.ended().await;
                     Some(Err(io::ErrorKind::ConnectionAborted.into()))
                 };
-                futures_lite::future::or(items.next(), gone).await
+                let next = futures_lite::future::or(items.next(), gone);
+                futures_lite::future::or(stopping(), next).await
             }
             None => items.next().await,
         };
@@ -141,6 +144,16 @@ async fn send_stream(
         return Err(another_length());
     }
     chunks.end().await
+}
+
+/// Ends a body that would not end by itself when the server is to stop.
+async fn stopping<T>() -> Option<T> {
+    poll_fn(|_| match reactor::stopping() {
+        // Who waits for the client's end is woken then.
+        true => Poll::Ready(None),
+        false => Poll::Pending,
+    })
+    .await
 }
 
 fn another_length() -> io::Error {

@@ -12,9 +12,11 @@
 //!
 //! Not here: compression (RFC 7692), and the side of a client.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,7 @@ use ::http::header::{
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use base64ct::{Base64, Encoding as _};
 use bytes::Bytes;
+use hythe_net::More;
 use hythe_net::reactor::{self, timeout};
 use hythe_wire::http::list;
 use sha1::{Digest as _, Sha1};
@@ -48,8 +51,12 @@ const READ: usize = 4 * 1024;
 /// is silent for as long again, it is not.
 const PING: Duration = Duration::from_secs(30);
 
-/// How long the other end may take to answer when it is told that we are done.
+/// How long the other end may take to hear that we are done, and to answer.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long a reason for closing may be: a control frame holds 125 bytes, and two
+/// are the code (RFC 6455 section 5.5).
+const REASON: usize = 123;
 
 /// What is appended to a key to show that it was understood (RFC 6455 section 1.3).
 const UNDERSTOOD: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -79,6 +86,7 @@ pub struct WebSocketUpgrade {
     offered: Vec<String>,
     protocol: Option<String>,
     limit: usize,
+    ping: Duration,
 }
 
 impl WebSocketUpgrade {
@@ -127,6 +135,10 @@ impl WebSocketUpgrade {
             return Err(Error::new(StatusCode::UPGRADE_REQUIRED, text)
                 .with_header(SEC_WEBSOCKET_VERSION, "13"));
         }
+        if request.length() != Some(0) {
+            // It would be taken for frames.
+            return Err(Error::bad("a WebSocket begins without a body"));
+        }
         let mut keys = request.headers().get_all(SEC_WEBSOCKET_KEY).into_iter();
         let (Some(key), None) = (keys.next(), keys.next()) else {
             return Err(Error::bad("give one Sec-WebSocket-Key"));
@@ -151,6 +163,7 @@ impl WebSocketUpgrade {
                 .collect(),
             protocol: None,
             limit: LIMIT,
+            ping: PING,
         })
     }
 
@@ -174,16 +187,23 @@ impl WebSocketUpgrade {
         Self { limit, ..self }
     }
 
-    /// Has `speak` speak. When it is done the client is told so; an error is written
-    /// to the log, and the client is told that there was one.
+    /// Asks a client that says nothing for so long whether it is still there, in
+    /// place of half a minute; one that is silent for as long again is given up.
+    #[must_use]
+    pub fn with_ping(self, ping: Duration) -> Self {
+        Self { ping, ..self }
+    }
+
+    /// Has `speak` speak. When it is done the client is told so, by 1000; an error is
+    /// written to the log, and the client is told that there was one, by 1011.
     pub fn speak<F, T>(self, speak: F) -> Response
     where
         F: FnOnce(WebSocket) -> T + 'static,
         T: Future<Output = io::Result<()>> + 'static,
     {
-        let limit = self.limit;
+        let (limit, ping) = (self.limit, self.ping);
         let response = Response::upgrade("websocket", move |upgraded| async move {
-            WebSocket::run(upgraded, limit, speak).await;
+            WebSocket::run(Inner::new(upgraded, limit, ping), speak).await;
         });
         let response = response.with_header(SEC_WEBSOCKET_ACCEPT, self.accept);
         match self.protocol {
@@ -227,15 +247,28 @@ impl From<Message> for Frame {
 ///
 /// Pings are answered in [`receive`](Self::receive), and sent there where the other
 /// end is silent: somebody has to wait there for a socket to live.
-pub struct WebSocket(Box<Inner>);
+pub struct WebSocket {
+    /// Always there, but for [`drop`](Drop::drop).
+    inner: Option<Box<Inner>>,
+    /// Where what is left of it goes when nobody speaks any more.
+    left: Rc<Cell<Option<Box<Inner>>>>,
+}
 
 struct Inner {
     upgraded: Upgraded,
     protocol: WebSocketContext,
     pipe: Pipe,
+    ping: Duration,
     /// When the other end was last heard of.
     heard: Instant,
     asked: bool,
+    /// Whether the connection still has to take something.
+    sending: bool,
+    /// Until when the other end is waited for, once it was told that we are done.
+    until: Option<Instant>,
+    /// Whether nothing more is to be waited for: the other end has said the same,
+    /// has erred, or does not answer.
+    over: bool,
 }
 
 /// What stands between the protocol and the connection.
@@ -277,42 +310,106 @@ enum Heard {
 }
 
 impl WebSocket {
-    async fn run<F, T>(upgraded: Upgraded, limit: usize, speak: F)
+    async fn run<F, T>(inner: Inner, speak: F)
     where
         F: FnOnce(Self) -> T + 'static,
         T: Future<Output = io::Result<()>> + 'static,
     {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ)
-            .write_buffer_size(0)
-            .max_message_size(Some(limit))
-            .max_frame_size(Some(limit));
-        let socket = Self(Box::new(Inner {
-            upgraded,
-            protocol: WebSocketContext::new(Role::Server, Some(config)),
-            pipe: Pipe::default(),
-            heard: reactor::now(),
-            asked: false,
-        }));
-        if let Err(error) = speak(socket).await {
+        let left = Rc::default();
+        let socket = Self {
+            inner: Some(Box::new(inner)),
+            left: Rc::clone(&left),
+        };
+        let spoken = speak(socket).await;
+        if let Err(error) = &spoken {
             match error.kind() {
                 io::ErrorKind::Other => tracing::warn!(%error, "a WebSocket broke off"),
                 _ => tracing::debug!(%error, "a WebSocket ended"),
             }
         }
+        // Who still holds it elsewhere goes on without a connection.
+        if let Some(mut inner) = left.take() {
+            let code = match spoken {
+                Ok(()) => CloseCode::Normal,
+                Err(_) => CloseCode::Error,
+            };
+            inner.farewell(code, "").await.ok();
+        }
     }
 
-    /// The next message; `None` when the other end has closed, or is gone. It may
-    /// be dropped while it waits, and called again.
+    fn inner(&mut self) -> &mut Inner {
+        self.inner.as_mut().expect("only drop takes it")
+    }
+
+    /// The next message; `None` when the other end has closed, or is gone, or when
+    /// the server is stopping, which the other end is told by 1001. It may be
+    /// dropped while it waits, and called again.
     ///
     /// # Errors
     /// `InvalidData` for what is no WebSocket, no text in UTF-8, or too long: the
     /// other end was told so. `TimedOut` where it does not answer any more.
     pub async fn receive(&mut self) -> io::Result<Option<Message>> {
-        loop {
-            let heard = self.0.read();
+        self.inner().receive().await
+    }
+
+    /// Sends a message, when those before it have gone. If this is dropped while it
+    /// waits, the message may go out all the same.
+    ///
+    /// # Errors
+    /// `BrokenPipe` after either end has closed, and what the connection says.
+    pub async fn send(&mut self, message: impl Into<Message>) -> io::Result<()> {
+        self.inner().send(message.into().into()).await
+    }
+
+    /// Tells the other end why this is the end (RFC 6455 section 7.4: 1000 for all
+    /// is well, 1001 for leaving, 4000 to 4999 for one's own), and waits a moment
+    /// for it to answer. Of a reason, the first 123 bytes are told.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a code that may not be sent; what the connection says.
+    pub async fn close(mut self, code: u16, reason: &str) -> io::Result<()> {
+        let code = CloseCode::from(code);
+        if !code.is_allowed() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{code} is no code to close a WebSocket with"),
+            ));
+        }
+        self.inner().farewell(code, reason).await
+    }
+}
+
+impl Drop for WebSocket {
+    fn drop(&mut self) {
+        self.left.set(self.inner.take());
+    }
+}
+
+impl Inner {
+    fn new(upgraded: Upgraded, limit: usize, ping: Duration) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ)
+            .write_buffer_size(0)
+            .max_message_size(Some(limit))
+            .max_frame_size(Some(limit));
+        Self {
+            upgraded,
+            protocol: WebSocketContext::new(Role::Server, Some(config)),
+            pipe: Pipe::default(),
+            ping,
+            heard: reactor::now(),
+            asked: false,
+            sending: false,
+            until: None,
+            over: false,
+        }
+    }
+
+    async fn receive(&mut self) -> io::Result<Option<Message>> {
+        while self.until.is_none() {
+            let heard = self.read();
             // What the protocol answers by itself.
-            let flushed = self.0.flush().await;
+            let flushed = self.flush().await;
             match heard? {
                 Heard::Message(message) => {
                     flushed?;
@@ -321,41 +418,55 @@ impl WebSocket {
                 Heard::Closed => return Ok(None),
                 Heard::Nothing => flushed?,
             }
-            self.0.fill().await?;
+            if self.fill().await? == Filled::Stopping {
+                break;
+            }
         }
+        self.farewell(CloseCode::Away, "").await?;
+        Ok(None)
     }
 
-    /// Sends a message, when those before it have gone.
-    ///
-    /// # Errors
-    /// `BrokenPipe` after the other end has closed, and what the connection says.
-    pub async fn send(&mut self, message: impl Into<Message>) -> io::Result<()> {
-        let frame = Frame::from(message.into());
-        let Inner { protocol, pipe, .. } = &mut *self.0;
-        protocol
-            .write(pipe, frame)
+    async fn send(&mut self, frame: Frame) -> io::Result<()> {
+        // One that was dropped while it waited has left something.
+        self.flush().await?;
+        self.protocol
+            .write(&mut self.pipe, frame)
             .map_err(|_| io::ErrorKind::BrokenPipe)?;
-        self.0.flush().await
+        self.flush().await
     }
 
-    /// Tells the other end why this is the end (RFC 6455 section 7.4: 1000 for all
-    /// is well, 1001 for leaving, 4000 to 4999 for one's own), and waits a moment
-    /// for it to answer.
-    ///
-    /// # Errors
-    /// What the connection says.
-    pub async fn close(mut self, code: u16, reason: &str) -> io::Result<()> {
-        self.0.close(code.into(), reason);
-        self.0.flush().await?;
-        let answered = async {
-            while self.receive().await?.is_some() {}
-            Ok(())
+    /// Says that this is the end, if nobody has yet, and waits for the other end to
+    /// say so, too, or to be gone. It may be dropped while it waits, and called
+    /// again.
+    async fn farewell(&mut self, code: CloseCode, reason: &str) -> io::Result<()> {
+        if self.over {
+            return Ok(());
+        }
+        let until = match self.until {
+            Some(until) => until,
+            None => {
+                self.close(code, reason);
+                *self.until.insert(reactor::now() + FAREWELL)
+            }
         };
-        timeout(FAREWELL, answered).await.unwrap_or(Ok(()))
+        let answered = async {
+            self.flush().await?;
+            loop {
+                match self.read()? {
+                    Heard::Message(_) => {}
+                    Heard::Closed => return Ok(()),
+                    Heard::Nothing => {
+                        self.recv().await;
+                    }
+                }
+            }
+        };
+        let left = until.saturating_duration_since(reactor::now());
+        let result = timeout(left, answered).await.unwrap_or(Ok(()));
+        self.over = true;
+        result
     }
-}
 
-impl Inner {
     fn read(&mut self) -> io::Result<Heard> {
         let Self { protocol, pipe, .. } = self;
         loop {
@@ -380,6 +491,7 @@ impl Inner {
                         _ => CloseCode::Protocol,
                     };
                     self.close(code, "");
+                    self.over = true;
                     Err(io::Error::new(
                         io::ErrorKind::InvalidData,
                         error.to_string(),
@@ -392,7 +504,7 @@ impl Inner {
     fn close(&mut self, code: CloseCode, reason: &str) {
         let frame = CloseFrame {
             code,
-            reason: reason.into(),
+            reason: reason[..reason.floor_char_boundary(REASON)].into(),
         };
         // One that is closed already needs no telling.
         self.protocol.close(&mut self.pipe, Some(frame)).ok();
@@ -401,68 +513,105 @@ impl Inner {
     /// Sends what the protocol has written.
     async fn flush(&mut self) -> io::Result<()> {
         self.protocol.flush(&mut self.pipe).ok();
+        let channel = self.upgraded.channel();
+        if !self.sending && !self.pipe.output.is_empty() {
+            self.sending = true;
+            // The time until now was not the other end's.
+            channel.progressed();
+        }
+        if !self.sending {
+            return Ok(());
+        }
         while !self.pipe.output.is_empty() {
-            let channel = self.upgraded.channel();
             let output = &mut self.pipe.output;
             // In one step, so that nothing is sent twice where this is dropped.
             poll_fn(|context| {
                 channel
-                    .poll_send(context, output, hythe_net::More::No)
+                    .poll_send(context, output, More::No)
                     .map_ok(|sent| drop(output.drain(..sent)))
             })
             .await?;
         }
-        self.upgraded.channel().flush().await
+        channel.flush().await?;
+        self.sending = false;
+        Ok(())
     }
 
     /// Waits for something to come; asks whether anybody is there where nothing
     /// does.
-    async fn fill(&mut self) -> io::Result<()> {
+    async fn fill(&mut self) -> io::Result<Filled> {
         loop {
             let silent = reactor::now().saturating_duration_since(self.heard);
-            if silent >= PING {
+            let Some(left) = self.ping.checked_sub(silent).filter(|left| !left.is_zero()) else {
                 if self.asked {
+                    self.over = true;
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 self.asked = true;
                 self.heard = reactor::now();
-                self.protocol
-                    .write(&mut self.pipe, Frame::Ping(Bytes::new()))
-                    .ok();
+                let ping = Frame::Ping(Bytes::new());
+                self.protocol.write(&mut self.pipe, ping).ok();
                 self.flush().await?;
                 continue;
+            };
+            if let Ok(filled) = timeout(left, self.come()).await {
+                return Ok(filled);
             }
-            let received = poll_fn(|context| {
-                let mut buffer = reactor::lease();
-                match self.upgraded.poll_recv(context, &mut buffer) {
-                    Poll::Ready(Ok(count)) => {
-                        self.pipe.input.extend_from_slice(&buffer[..count]);
-                        Poll::Ready(Ok(count))
-                    }
-                    other => other,
-                }
-            });
-            match timeout(PING - silent, received).await {
-                Err(_) => {}
-                // One that is gone says nothing more; that is all that matters.
-                Ok(Ok(0) | Err(_)) => {
-                    self.pipe.ended = true;
-                    return Ok(());
-                }
-                Ok(Ok(_)) => {
-                    self.heard = reactor::now();
-                    self.asked = false;
-                    return Ok(());
-                }
+        }
+    }
+
+    /// Waits for something to come, or for the server to be told to stop.
+    async fn come(&mut self) -> Filled {
+        let stopping = poll_fn(|_| match reactor::stopping() {
+            // Who waits for input is woken then.
+            true => Poll::Ready(Filled::Stopping),
+            false => Poll::Pending,
+        });
+        let coming = async {
+            self.recv().await;
+            Filled::More
+        };
+        futures_lite::future::or(stopping, coming).await
+    }
+
+    async fn recv(&mut self) {
+        // How long there may be silence, the pings decide.
+        self.upgraded.channel().set_deadline(None);
+        let received = poll_fn(|context| {
+            let mut buffer = reactor::lease();
+            let received = self.upgraded.poll_recv(context, &mut buffer);
+            if let Poll::Ready(Ok(count)) = received {
+                self.pipe.input.extend_from_slice(&buffer[..count]);
+            }
+            received
+        });
+        match received.await {
+            // One that is gone says nothing more; that is all that matters.
+            Ok(0) | Err(_) => self.pipe.ended = true,
+            Ok(_) => {
+                self.heard = reactor::now();
+                self.asked = false;
             }
         }
     }
 }
 
+/// Why [`Inner::fill`] has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filled {
+    /// Something has come, if only the end.
+    More,
+    /// The server is stopping.
+    Stopping,
+}
+
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebSocket")
-            .field("upgraded", &self.0.upgraded)
+            .field(
+                "upgraded",
+                &self.inner.as_ref().map(|inner| &inner.upgraded),
+            )
             .finish_non_exhaustive()
     }
 }

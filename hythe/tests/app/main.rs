@@ -7,6 +7,7 @@ mod bodies;
 mod departures;
 mod layers;
 mod mounts;
+mod programs;
 mod routes;
 
 use std::net::{SocketAddr, TcpStream};

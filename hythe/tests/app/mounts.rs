@@ -130,6 +130,18 @@ fn what_a_router_does_not_know_a_share_behind_it_may() {
 }
 
 #[test]
+fn what_is_mounted_at_the_root_of_a_nested_router_is_sent_on_to_it() {
+    let (_folder, site) = site(Access::Read);
+    let app = App::serve(Router::new().nest("/deep", Router::new().mount("/", site)));
+    let bare = app.get("/deep?x");
+    assert_eq!(
+        (bare.status, bare.field("Location")),
+        (308, Some("/deep/?x"))
+    );
+    assert_eq!(text(&app.get("/deep/river.txt")), "water");
+}
+
+#[test]
 fn a_folder_is_a_web_site_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("index.html"), "<script>1</script>").unwrap();

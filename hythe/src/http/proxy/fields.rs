@@ -7,7 +7,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hythe_wire::http::{Head, Method as Verb, list};
 
 use super::super::Request;
-use super::super::head::shown;
+use super::super::head::add;
 use super::backend::Backend;
 use crate::client::Answer;
 use crate::serve::http::SESSION_COOKIE;
@@ -138,16 +138,14 @@ pub(super) fn request(
             .into_iter()
             .map(HeaderValue::as_bytes),
     );
-    let mut name_buffer = String::new();
     for (name, value) in headers {
         if is_of_a_connection(name.as_str(), &named) || is_ours(name) {
             continue;
         }
-        shown(name, &mut name_buffer);
         head = match without_session(name, value.as_bytes(), request) {
             Some(value) if value.is_empty() => head,
-            Some(value) => head.field(&name_buffer, &value),
-            None => head.field(&name_buffer, value.as_bytes()),
+            Some(value) => add(head, name, &value),
+            None => add(head, name, value.as_bytes()),
         };
     }
     head = forwarded(head, backend, request, asked);

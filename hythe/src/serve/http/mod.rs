@@ -16,6 +16,7 @@
 //! Not here: connections, and how requests and responses come and go, which is
 //! the business of [`crate::http`].
 
+mod admit;
 mod answer;
 mod ask;
 mod change;

@@ -13,6 +13,7 @@ function itemOf(row) {
     href: link.getAttribute("href"),
     name: link.querySelector("bdi").textContent,
     folder: row.classList.contains("folder"),
+    program: row.classList.contains("program"),
     size: size ? Number(size.value) : 0,
   };
 }
@@ -344,7 +345,9 @@ async function showLink(item, link) {
 /** What a menu offers for one file or folder. */
 function actionsFor(item) {
   const actions = [];
-  if (!item.folder) {
+  if (item.program) {
+    actions.push([say("Open"), () => location.assign(item.href)]);
+  } else if (!item.folder) {
     actions.push([say("Preview"), () => preview(item)]);
     actions.push([say("Download"), () => download(item)]);
   } else {
@@ -530,12 +533,16 @@ function dressListing() {
   });
 }
 
-/** Links into the share: previews for files, and for folders uploads go on. */
+/**
+ * Links into the share: previews for files, and for folders uploads go on. Programs
+ * have pages of their own.
+ */
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a");
   if (!link || event.defaultPrevented || event.button !== 0) return;
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   const row = link.closest("#listing tbody:not(.parent) tr");
+  if (row?.classList.contains("program")) return;
   if (row && !row.classList.contains("folder")) {
     event.preventDefault();
     preview(itemOf(row));
