@@ -7,7 +7,7 @@ use super::mounts::{Mounts, prefix};
 use crate::http::Proxy;
 
 #[derive(Clone, Debug, clap::Args)]
-#[group(skip)]
+#[group(skip)] // the arguments around it are such a group already
 pub(super) struct Args {
     /// Have another server answer at a path and below: /api=http://127.0.0.1:9000;
     /// may be repeated
@@ -15,9 +15,10 @@ pub(super) struct Args {
     /// URL is http://HOST:PORT, https://HOST or unix:/SOCKET. Without a path it is
     /// asked for the path whole, /api/x for /api/x; with one, if only `/`, that
     /// stands in place of PATH: with /api=http://127.0.0.1:9000/ it is asked for /x
-    /// (unix:/SOCKET:/ for a socket). WebSockets are handed on as well. Its pages
-    /// are the same site as this one to browsers, and everybody may see them,
-    /// whatever --allow says: only servers that you trust.
+    /// (unix:/SOCKET:/ for a socket). WebSockets are handed on as well. What the
+    /// share has at PATH can't be seen over HTTP. To browsers its pages are the same
+    /// site as this one, and everybody may see them, whatever --allow says: name
+    /// only servers that you trust.
     #[arg(
         long,
         env = "HYTHE_PROXY",

@@ -64,6 +64,10 @@ pub(crate) fn connector(options: &Options, protocol: Option<&'static str>) -> Re
     })
 }
 
+/// What someone can do about a certificate that is not trusted.
+pub(crate) const TRUST: &str =
+    "; --cacert FILE names whom to trust, and --insecure goes on all the same";
+
 /// Why TLS did not come about.
 pub(crate) fn tls_failed(error: &io::Error) -> Error {
     if error.kind() != io::ErrorKind::InvalidData {
@@ -71,10 +75,9 @@ pub(crate) fn tls_failed(error: &io::Error) -> Error {
     }
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     let text = match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => format!(
-            "its certificate is not to be trusted ({why:?}); --cacert FILE names whom to trust, \
-             and --insecure goes on all the same"
-        ),
+        Some(rustls::Error::InvalidCertificate(why)) => {
+            format!("its certificate is not to be trusted ({why:?}){TRUST}")
+        }
         Some(rustls::Error::InvalidMessage(_)) => "what it speaks there is no TLS".into(),
         _ => error.to_string(),
     };

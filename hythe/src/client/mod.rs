@@ -34,7 +34,7 @@ use std::time::Duration;
 use hythe_net::Sink;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use dial::{connector, tls_failed};
+pub(crate) use dial::{TRUST, connector, tls_failed};
 pub(crate) use http::{
     Answer, CONTINUE, LAST_WORD, MAX_INTERIM, channel_to, hear, is_silent, receive,
 };

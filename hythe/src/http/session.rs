@@ -30,6 +30,7 @@ use ::http::StatusCode;
 use ::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use futures_lite::FutureExt as _;
+use hythe_net::option::Linger;
 use hythe_net::{Connection, Input, More, reactor};
 use hythe_wire::http::{
     Error, FieldStorage, Framing, Method as Verb, Request as Head, Version, check_partial, head_end,
@@ -522,6 +523,11 @@ impl<S: Service> Session<S> {
         self.log(terms.verb.as_str(), &terms.target, status.as_u16(), bytes);
         if let Err(error) = sent {
             self.cut_short(&terms, &error);
+            if !delimited {
+                // To whom the end of the connection is that of the body, it must be
+                // no end but a reset.
+                stream.socket().set(Linger(Some(Duration::ZERO))).ok();
+            }
             return Err(error.into());
         }
         if let Some(upgrade) = upgrade {

@@ -13,8 +13,16 @@ use percent_encoding::percent_decode;
 use super::super::path::below;
 use super::super::{Error, Request};
 use super::{CONNECT, Failure};
-use crate::client::{self, Error as Failed, Options, Scheme, Url, channel_to};
+use crate::client::{self, Error as Failed, Options, Scheme, TRUST, Url, channel_to};
 use crate::tls::{Channel, Connector};
+
+/// Where a request found a backend.
+pub(super) struct Mount {
+    /// The path above it.
+    pub(super) base: String,
+    /// The host that was asked, with its port.
+    pub(super) host: Option<String>,
+}
 
 /// A server that answers in our place.
 pub(super) struct Backend {
@@ -144,40 +152,68 @@ impl Backend {
         Ok(target)
     }
 
-    /// A `Location` that leads to the backend itself, as one that leads here;
-    /// `base` is where it is mounted.
-    pub(super) fn here<'l>(&self, location: &'l [u8], base: &str) -> Cow<'l, [u8]> {
-        self.path_here(location, base)
+    /// A `Location` that leads to the backend itself, as one that leads here.
+    pub(super) fn here<'l>(&self, location: &'l [u8], mount: &Mount) -> Cow<'l, [u8]> {
+        self.path_here(location, mount)
             .map_or(Cow::Borrowed(location), Cow::Owned)
     }
 
-    fn path_here(&self, location: &[u8], base: &str) -> Option<Vec<u8>> {
-        let At::Url(url, _) = &self.at else {
-            return None;
-        };
+    fn path_here(&self, location: &[u8], mount: &Mount) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(location).ok()?;
-        let found = Url::parse(text).ok()?;
-        if !found.is_same_origin(url) || found.login.is_some() {
-            return None;
-        }
-        let rest = text.split_once("://")?.1;
-        let path = match rest.find(['/', '?', '#']) {
-            Some(at) if rest[at..].starts_with('/') => rest[at..].to_owned(),
-            Some(at) => format!("/{}", &rest[at..]),
-            None => "/".to_owned(),
+        // Two slashes at the beginning are another host.
+        let is_path = |text: &str| text.starts_with('/') && !text[1..].starts_with(['/', '\\']);
+        let path = if is_path(text) {
+            self.unless_known(text, mount)?
+        } else {
+            self.own_path(text, mount)?
         };
         let path = match &self.path {
             None => path,
-            Some(own) => {
-                let below = path.strip_prefix(own.as_str())?;
-                let whole = below.is_empty() || below.starts_with(['/', '?', '#']);
-                format!("{base}{}", whole.then_some(below)?)
-            }
+            Some(own) => format!("{}{}", mount.base, begins_with(&path, own)?),
         };
-        // Two slashes at the beginning would be another host.
-        let second = path.as_bytes().get(1);
-        let is_path = path.starts_with('/') && !matches!(second, Some(b'/' | b'\\'));
-        is_path.then(|| path.into_bytes())
+        is_path(&path).then(|| path.into_bytes())
+    }
+
+    /// A path that a backend gives which knows nothing of the mount: one that does
+    /// leads where it says.
+    fn unless_known(&self, path: &str, mount: &Mount) -> Option<String> {
+        let replaced = self.path.is_some() && begins_with(path, &mount.base).is_none();
+        replaced.then(|| path.to_owned())
+    }
+
+    /// The path, and what follows it, of a URL that leads to the backend.
+    fn own_path(&self, text: &str, mount: &Mount) -> Option<String> {
+        let found = Url::parse(text).ok()?;
+        if !matches!(found.scheme, Scheme::Http | Scheme::Https) {
+            return None;
+        }
+        let rest = text.split_once("://")?.1;
+        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        let path = match rest.starts_with('/') {
+            true => rest.to_owned(),
+            false => format!("/{rest}"),
+        };
+        let asked = mount.host.as_deref();
+        if asked.is_some_and(|asked| asked.eq_ignore_ascii_case(authority)) {
+            return self.unless_known(&path, mount);
+        }
+        let At::Url(url, _) = &self.at else {
+            return None;
+        };
+        // Some take the name from our `Host`, and the port from where they listen.
+        let mixed = || {
+            let asked = Url::parse(&format!("http://{}", asked?)).ok()?;
+            let differs = asked.port != url.port;
+            let mixed = Url {
+                scheme: url.scheme,
+                port: url.port,
+                ..asked
+            };
+            differs.then_some(mixed)
+        };
+        let is_own =
+            found.is_same_origin(url) || mixed().is_some_and(|mixed| found.is_same_origin(&mixed));
+        (is_own && found.login.is_none()).then_some(path)
     }
 
     /// Connects.
@@ -201,7 +237,14 @@ impl Backend {
                 };
                 let none = || Failed::unsupported("there is nobody to trust");
                 let connector = || connector.clone().ok_or_else(none);
-                channel_to(url, &options, connector).await?
+                let connected = channel_to(url, &options, connector).await;
+                connected.map_err(|error| Failed {
+                    text: match error.text.strip_suffix(TRUST) {
+                        Some(text) => format!("{text}; SSL_CERT_FILE names whom to trust"),
+                        None => error.text,
+                    },
+                    ..error
+                })?
             }
             At::Unix(address) => {
                 let connected = Stream::connect(address, None, CONNECT).await;
@@ -226,6 +269,12 @@ impl fmt::Display for Backend {
 
 fn wrong(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
+/// What of a path, and what follows it, is behind these first segments of it.
+fn begins_with<'p>(path: &'p str, first: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(first)?;
+    (rest.is_empty() || rest.starts_with(['/', '?', '#'])).then_some(rest)
 }
 
 /// The path and the query of a request target, as they stand there.
@@ -338,7 +387,25 @@ mod tests {
             ("http://h:9000/", "http://h:9000?y", "/api/?y"),
             ("http://h:9000/v1/", "http://h:9000/v1/y", "/api/y"),
             ("http://h:9000/v1/", "http://h:9000/v1", "/api"),
+            ("http://h:9000/", "/y?z", "/api/y?z"),
+            ("http://h:9000/v1/", "/v1/y", "/api/y"),
+            ("unix:/run/app:/", "/y", "/api/y"),
+            ("http://h:9000/", "http://quay:8000/y", "/api/y"),
+            ("http://h:9000/", "https://QUAY:8000", "/api/"),
+            ("unix:/run/app:/", "http://quay:8000/y", "/api/y"),
+            // The backend knows where it is mounted.
+            (
+                "http://h:9000/",
+                "http://quay:8000/api/y",
+                "http://quay:8000/api/y",
+            ),
+            ("http://h:9000/", "/api/y", "/api/y"),
+            ("http://h:9000/", "/api", "/api"),
+            ("http://h:9000/", "/apis", "/api/apis"),
             // Those are other places, or relative to where the client is.
+            ("http://h:9000/v1/", "/y", "/y"),
+            ("http://h:9000/", "//evil/", "//evil/"),
+            ("http://h:9000/", "ftp://quay:8000/y", "ftp://quay:8000/y"),
             (
                 "http://h:9000/v1/",
                 "http://h:9000/v10",
@@ -366,8 +433,16 @@ mod tests {
                 "http://h:9000@evil/",
             ),
             ("unix:/run/app", "http://localhost/y", "http://localhost/y"),
+            // Half of it is our address.
+            ("http://h:9000", "http://quay:9000/y", "/y"),
+            ("http://h:8000", "http://quay:8000/y", "http://quay:8000/y"),
+            ("http://h:9000", "http://quay:8000/y", "http://quay:8000/y"),
         ] {
-            let found = backend(url).here(location.as_bytes(), "/api").into_owned();
+            let mount = Mount {
+                base: "/api".into(),
+                host: Some("quay:8000".into()),
+            };
+            let found = backend(url).here(location.as_bytes(), &mount).into_owned();
             assert_eq!(found, expected.as_bytes(), "{url} {location}");
         }
     }

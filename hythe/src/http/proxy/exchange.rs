@@ -5,6 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -115,11 +116,18 @@ impl Exchange<'_> {
         asks: &Asks,
         line: Option<&Rc<Line>>,
     ) -> Result<(Answer, Option<Upload>), Failure> {
-        upstream.say(&self.head, More::No).await?;
+        // What has come of the body goes out with the head.
+        let here = line.is_none_or(|line| !line.input.borrow().is_empty());
+        let more = if here && !asks.waits {
+            More::Follows
+        } else {
+            More::No
+        };
+        upstream.say(&self.head, more).await?;
         if asks.waits {
             match timeout(CONTINUE, self.next_head(upstream)).await {
                 // The client need not send it at all.
-                Ok(Ok(answer)) if !answer.is_interim() => return Ok((answer, None)),
+                Ok(Ok(answer)) if !answer.is_interim() => return Ok((unusable(answer), None)),
                 Ok(Ok(_)) | Err(_) => {}
                 Ok(Err(error)) => return Err(error.into()),
             }
@@ -138,15 +146,14 @@ impl Exchange<'_> {
                 Event::Sent(Err(Stopped::Backend(error))) => {
                     // It may have said why.
                     let answer = timeout(LAST_WORD, self.final_head(upstream)).await;
-                    let Ok(Ok(mut answer)) = answer else {
+                    let Ok(Ok(answer)) = answer else {
                         return Err(Failed::lost(&error).into());
                     };
-                    answer.keep_alive = false;
-                    return Ok((answer, None));
+                    return Ok((unusable(answer), None));
                 }
                 Event::Heard(Ok(answer)) if answer.is_interim() => {}
                 // The rest is sent while the answer comes: it may depend on it.
-                Event::Heard(Ok(answer)) => return Ok((answer, Some(upload))),
+                Event::Heard(Ok(answer)) => return Ok((unusable(answer), Some(upload))),
                 Event::Heard(Err(error)) => return Err(error.into()),
             }
         }
@@ -186,6 +193,13 @@ impl Exchange<'_> {
 enum Event {
     Sent(Result<(), Stopped>),
     Heard(Result<Answer, Failed>),
+}
+
+/// An answer before the end of the request. What comes next on this connection, the
+/// backend might take for the rest.
+fn unusable(mut answer: Answer) -> Answer {
+    answer.keep_alive = false;
+    answer
 }
 
 fn endless() -> Failed {
@@ -245,8 +259,8 @@ impl Upstream {
     }
 
     /// Keeps the connection for another request, if it can be.
-    pub(super) fn keep(self, backend: &Arc<Backend>, answer: &Answer) {
-        if answer.keep_alive
+    pub(super) fn keep(self, backend: &Arc<Backend>, keep_alive: bool) {
+        if keep_alive
             && self.buffer.is_empty()
             && let Some(channel) = Rc::into_inner(self.channel)
         {
@@ -272,25 +286,26 @@ impl Upstream {
             // It has come with its head.
             let rest = self.buffer.split_off(length as usize);
             let whole = std::mem::replace(&mut self.buffer, rest);
-            drop(upload);
-            self.keep(backend, answer);
-            return Body::from(whole);
+            self.keep(backend, answer.keep_alive);
+            return match length {
+                // Which is not the same: an empty one may be the rest of a head.
+                0 => Body::empty(),
+                _ => Body::from(whole),
+            };
         }
         let passing = Passing {
             upstream: self,
             rest: Rest::of(answer.body),
-            uploading: upload.map_or(Uploading::No, Uploading::Going),
+            upload,
         };
         let backend = Arc::clone(backend);
-        let answer = answer.clone();
+        let keep_alive = answer.keep_alive;
         let body = Body::write(async move |writer| {
             let passed = passing.run(writer).await;
             let upstream = passed.map_err(|error| {
                 io::Error::other(format!("the backend {backend} broke off: {error}"))
             })?;
-            if let Some(upstream) = upstream {
-                upstream.keep(&backend, &answer);
-            }
+            upstream.keep(&backend, keep_alive);
             Ok(())
         });
         let body = body.while_connected();
@@ -305,21 +320,14 @@ impl Upstream {
 struct Passing {
     upstream: Upstream,
     rest: Rest,
-    uploading: Uploading,
+    /// What of the request's body is still to be sent.
+    upload: Option<Upload>,
 }
 
 /// What is still to come of the body of an answer.
 enum Rest {
     Framed(Left),
     UntilClose,
-}
-
-/// What becomes of the request's body while the answer comes.
-enum Uploading {
-    No,
-    Going(Upload),
-    /// The backend takes no more of it.
-    Refused,
 }
 
 impl Rest {
@@ -348,13 +356,13 @@ impl Rest {
 }
 
 impl Passing {
-    /// Writes all of it: the connection, if it is where another answer could begin.
-    async fn run(mut self, mut writer: Writer) -> io::Result<Option<Upstream>> {
+    /// Writes all of it.
+    async fn run(mut self, mut writer: Writer) -> io::Result<Upstream> {
         loop {
             let data = self.rest.data(&mut self.upstream.buffer);
             let data = data.map_err(|error| io::Error::other(error.reason))?;
             if !data.is_empty() {
-                self.uploading.beside(writer.send(data)).await??;
+                beside(&mut self.upload, writer.send(data)).await??;
             }
             if self.rest.is_whole() {
                 break;
@@ -364,41 +372,32 @@ impl Passing {
             } = &mut self.upstream;
             // The time until it was asked for was not the backend's.
             channel.progressed();
-            let received = self.uploading.beside(receive(channel, buffer)).await?;
+            let received = beside(&mut self.upload, receive(channel, buffer)).await?;
             match (received?, &self.rest) {
-                (0, Rest::UntilClose) => return Ok(None),
+                (0, Rest::UntilClose) => break,
                 (0, Rest::Framed(_)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 _ => {}
             }
         }
-        Ok(matches!(self.uploading, Uploading::No).then_some(self.upstream))
+        Ok(self.upstream)
     }
 }
 
-impl Uploading {
-    /// Goes on with the upload while something else is awaited.
-    async fn beside<T>(&mut self, awaited: impl Future<Output = T>) -> io::Result<T> {
-        let mut awaited = pin!(awaited);
-        let mut stopped = None;
-        let result = poll_fn(|context| {
-            if let Self::Going(upload) = self
-                && let std::task::Poll::Ready(sent) = upload.as_mut().poll(context)
-            {
-                *self = match sent {
-                    Ok(()) => Self::No,
-                    Err(Stopped::Backend(_)) => Self::Refused,
-                    Err(Stopped::Client(error)) => {
-                        stopped = Some(error);
-                        Self::Refused
-                    }
-                };
+/// Goes on with an upload while something else is awaited.
+async fn beside<T>(upload: &mut Option<Upload>, awaited: impl Future<Output = T>) -> io::Result<T> {
+    let mut awaited = pin!(awaited);
+    let result = poll_fn(|context| {
+        if let Some(going) = upload
+            && let Poll::Ready(sent) = going.as_mut().poll(context)
+        {
+            *upload = None;
+            // A backend that takes no more may go on with its answer, but it would
+            // wait for what does not come for ever.
+            if let Err(Stopped::Client(error)) = sent {
+                return Poll::Ready(Err(error));
             }
-            match stopped.take() {
-                Some(error) => std::task::Poll::Ready(Err(error)),
-                None => awaited.as_mut().poll(context).map(Ok),
-            }
-        });
-        // The backend would wait for the rest for ever.
-        result.await.map_err(io::Error::other)
-    }
+        }
+        awaited.as_mut().poll(context).map(Ok)
+    });
+    result.await.map_err(io::Error::other)
 }

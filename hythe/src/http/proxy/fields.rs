@@ -28,6 +28,16 @@ const OF_A_CONNECTION: [&str; 7] = [
     "upgrade",
 ];
 
+/// Fields by which servers in front tell who asks, but for those that begin with
+/// `x-forwarded`.
+const OF_WHO_ASKS: [&str; 5] = [
+    "forwarded",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-real-ip",
+];
+
 /// What of a request its fields and its body ask for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asks {
@@ -133,6 +143,7 @@ pub(super) fn request(
             continue;
         }
         head = match without_session(name, value.as_bytes(), request) {
+            Some(value) if value.is_empty() => head,
             Some(value) => add(head, name, &value),
             None => add(head, name, value.as_bytes()),
         };
@@ -224,7 +235,8 @@ fn is_ours(name: &HeaderName) -> bool {
     let name = name.as_str();
     let hyphened = name.replace('_', "-");
     let forwarded = hyphened.starts_with("x-forwarded")
-        || matches!(&*hyphened, "forwarded" | "x-real-ip" | "proxy");
+        || OF_WHO_ASKS.contains(&&*hyphened)
+        || hyphened == "proxy";
     let of_framing = matches!(
         &*hyphened,
         "content-length" | "transfer-encoding" | "host" | "connection"

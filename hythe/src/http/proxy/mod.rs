@@ -33,7 +33,7 @@ use ::http::header::{ALLOW, CONTENT_LENGTH, LOCATION, UPGRADE};
 use ::http::{HeaderName, HeaderValue, StatusCode};
 use hythe_wire::http::{Body as Framing, Method as Verb, list};
 
-use self::backend::Backend;
+use self::backend::{Backend, Mount};
 use self::exchange::{Exchange, Upstream};
 use super::{Body, Error, Request, Response, Service};
 use crate::client::{Answer, Error as Failed, Reason};
@@ -71,9 +71,10 @@ const ANSWER: Duration = Duration::from_secs(60);
 ///   seen; the backend's own for `https://`, where it may have several names.
 /// - Fields for one connection (RFC 9110 section 7.6.1) are not handed on, and
 ///   `Via` is added, by which requests that go in circles are found (508).
-/// - A `Location` at the backend's own address leads here instead. Paths in
-///   cookies and pages stay what they are: programs whose path is replaced should
-///   heed `X-Forwarded-Prefix`.
+/// - A `Location` at the backend's own address leads here instead, and so does one
+///   without an address where the path was replaced. Paths in cookies and pages
+///   stay what they are: programs whose path is replaced should heed
+///   `X-Forwarded-Prefix`.
 /// - Without a backend that answers properly, clients are told 502, or 504 where
 ///   it takes too long; the log says which and why.
 /// - A client that ends its direction of the connection has lost interest, also
@@ -127,7 +128,10 @@ impl Proxy {
         }
         let target = backend.target(&request)?;
         let asks = fields::Asks::of(&request);
-        let base = request.base().to_owned();
+        let mount = Mount {
+            base: request.base().to_owned(),
+            host: request.host().map(str::to_owned),
+        };
         let head = fields::request(backend, verb, &target, &request, &asks);
         let exchange = Exchange {
             backend,
@@ -140,13 +144,13 @@ impl Proxy {
             .await
             .map_err(|error| self.failed(error))?;
         if answer.status == 101 {
-            return self.switch(&answer, upstream, asks.upgrade);
+            return self.switch(&answer, upstream, asks.upgrade, &mount);
         }
-        let mut response = self.head(&answer, &base)?;
+        let mut response = self.head(&answer, &mount)?;
         let body = match answer.body {
             // Chunks, where the head is all that comes: its length is not known.
             Framing::None if verb == Verb::Head && !has_length(&response) => {
-                upstream.keep(backend, &answer);
+                upstream.keep(backend, answer.keep_alive);
                 Body::stream(futures_lite::stream::empty())
             }
             _ => upstream.body(backend, &answer, upload),
@@ -156,7 +160,7 @@ impl Proxy {
     }
 
     /// The answer's status and fields.
-    fn head(&self, answer: &Answer, base: &str) -> Result<Response, Error> {
+    fn head(&self, answer: &Answer, mount: &Mount) -> Result<Response, Error> {
         let status = StatusCode::from_u16(answer.status);
         let status = status.map_err(|_| self.malformed("it has no such status"))?;
         let mut response = Response::new(status);
@@ -164,7 +168,7 @@ impl Proxy {
         for (name, value) in fields::end_to_end(answer) {
             let name = HeaderName::from_bytes(name.as_bytes());
             let value = match &name {
-                Ok(name) if *name == LOCATION => self.backend.here(value, base),
+                Ok(name) if *name == LOCATION => self.backend.here(value, mount),
                 _ => value.into(),
             };
             let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&value)) else {
@@ -184,12 +188,18 @@ impl Proxy {
     }
 
     /// The backend speaks another protocol from here on.
-    fn switch(&self, answer: &Answer, upstream: Upstream, asked: bool) -> Result<Response, Error> {
+    fn switch(
+        &self,
+        answer: &Answer,
+        upstream: Upstream,
+        asked: bool,
+        mount: &Mount,
+    ) -> Result<Response, Error> {
         let to = answer.field("Upgrade").unwrap_or_default();
         if !asked || !to.eq_ignore_ascii_case(fields::WEBSOCKET) {
             return Err(self.malformed("it goes on in another protocol"));
         }
-        let head = self.head(answer, "")?;
+        let head = self.head(answer, mount)?;
         let mut response = Response::upgrade(fields::WEBSOCKET, move |upgraded| async move {
             tunnel::carry(upgraded, upstream).await;
         });

@@ -607,7 +607,7 @@ fn greets(address: SocketAddr, scheme: &str) -> bool {
 }
 
 /// A port that nobody has, and that this was not said of before.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -620,7 +620,7 @@ fn free_port() -> u16 {
 
 /// A server from this package of Debian: as scripts/test has unpacked it, with
 /// its libraries, or as it is installed.
-fn program(package: &str, name: &str) -> Command {
+pub fn program(package: &str, name: &str) -> Command {
     let folders = ["usr/sbin", "usr/bin", "sbin", "bin"];
     let unpacked = unpacked(package);
     let ours = folders.map(|folder| unpacked.join(folder));
@@ -648,7 +648,7 @@ fn unpacked(package: &str) -> PathBuf {
 }
 
 /// Where scripts/test has put what it has fetched.
-fn tools() -> PathBuf {
+pub fn tools() -> PathBuf {
     let tools = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../tools");
     tools.canonicalize().unwrap_or(tools)
 }
