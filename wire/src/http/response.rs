@@ -92,7 +92,8 @@ impl<'o> Head<'o> {
     }
 }
 
-/// The reason phrase of a status code (RFC 9110 section 15), empty for one we never send.
+/// The reason phrase of a status code (RFC 9110 section 15, and what else is
+/// registered), empty for others.
 pub const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
@@ -101,21 +102,29 @@ pub const fn reason(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
+        203 => "Non-Authoritative Information",
         204 => "No Content",
+        205 => "Reset Content",
         206 => "Partial Content",
         207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
         304 => "Not Modified",
+        305 => "Use Proxy",
         307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
@@ -129,10 +138,13 @@ pub const fn reason(status: u16) -> &'static str {
         421 => "Misdirected Request",
         422 => "Unprocessable Content",
         423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
         426 => "Upgrade Required",
         428 => "Precondition Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         460 => "Checksum Mismatch", // tus: a resumable upload whose checksum is wrong
         500 => "Internal Server Error",
         501 => "Not Implemented",
@@ -140,7 +152,11 @@ pub const fn reason(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
         507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
         _ => "",
     }
 }
