@@ -8,6 +8,7 @@ mod tables;
 fn main() -> io::Result<()> {
     let bodies: Vec<_> = tables::CHUNKED.iter().map(|(sent, _)| *sent).collect();
     let forms: Vec<_> = tables::FORMS.iter().map(|(sent, _)| *sent).collect();
+    let answers: Vec<_> = tables::FASTCGI.iter().map(|(sent, ..)| *sent).collect();
     let transfers: Vec<_> = tables::TRANSFERS.iter().map(|(sent, _)| *sent).collect();
     let gopher = [tables::GOPHER_REQUESTS, tables::MENU_LINES].concat();
     // The targets read a number first: where to cut, or a size.
@@ -18,6 +19,8 @@ fn main() -> io::Result<()> {
         ("http_multipart", 1, &forms),
         ("http_range", 8, tables::RANGES),
         ("http_tus", 0, tables::UPLOADS),
+        ("http_cgi", 8, tables::SCRIPT_HEADS),
+        ("fastcgi", 1, &answers),
         ("ftp_command", 1, tables::COMMANDS),
         ("ftp_reply", 8, tables::REPLIES),
         ("ftp_listing", 8, tables::LISTINGS),

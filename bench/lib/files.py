@@ -269,9 +269,12 @@ class Bench:
         return run_load(self.load_command(program, server, *words), server)
 
 
-def fetch(port, file):
-    """GETs `file` and compares the body with it byte for byte; gives the head."""
-    request = f"GET /{file.name} HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n"
+def fetch(port, file, path=None):
+    """GETs `file` and compares the body with it byte for byte; gives the head.
+    Without a path it is asked for by its name.
+    """
+    path = path or f"/{file.name}"
+    request = f"GET {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\n\r\n"
     with socket.create_connection((HOST, port)) as peer, open(file, "rb") as expected:
         peer.settimeout(START_TIMEOUT_SECONDS)
         peer.sendall(request.encode())

@@ -45,6 +45,12 @@ def summarise(samples):
     return main, rows
 
 
+def ratio(rows, name, beside, main):
+    """The median of each round's own ratio: what slowed a whole round slowed both."""
+    pairs = zip(rows[name]["rounds"], rows[beside]["rounds"])
+    return statistics.median(one[main] / other[main] for one, other in pairs)
+
+
 def table(main, rows, *more):
     """Prints the rows; `more` are keys of a row that are columns as well."""
     others = [key for key in next(iter(rows.values()))["median"] if key != main]

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod http;
 mod pattern;
+mod process;
 mod quantity;
 pub mod raw;
 pub mod serve;

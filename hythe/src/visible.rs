@@ -14,6 +14,12 @@ pub(crate) fn visible(text: &str) -> String {
     out
 }
 
+/// What an error of the system says, without the number that only programmers know.
+pub(crate) fn without_number(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

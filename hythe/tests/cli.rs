@@ -554,7 +554,7 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
     let text = |arguments: &[&str]| String::from_utf8(run(hythe().args(arguments))).unwrap();
     let (short, long) = (text(&["serve", "-h"]), text(&["serve", "--help"]));
     assert!(short.lines().count() < long.lines().count(), "{short}");
-    assert!(short.lines().count() < 96, "{short}");
+    assert!(short.lines().count() < 110, "{short}");
     let flags = [
         "http",
         "ftp",
@@ -575,6 +575,12 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
         "upload-expiry",
         "index",
         "trust-content",
+        "cgi",
+        "fastcgi",
+        "cgi-timeout",
+        "cgi-max-output",
+        "cgi-max-running",
+        "proxy",
         "model",
         "mux",
         "max-connections",
@@ -598,6 +604,7 @@ fn help_is_short_or_long_and_names_every_flag_under_a_heading() {
         "TLS:",
         "What to show:",
         "What to take in:",
+        "Programs:",
         "How to serve:",
     ] {
         assert!(

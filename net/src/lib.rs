@@ -85,7 +85,7 @@ pub use message::Message;
 pub use reactor::Reactor;
 pub use server::{
     Connection, Datagram, DatagramServer, Failure, Full, Handler, Limits, Model, MuxKind, Server,
-    Shutdown, SocketFile, raise_descriptor_limit,
+    Shutdown, SocketFile, bequeath_nothing, raise_descriptor_limit,
 };
 pub use socket::{
     BACKLOG, Domain, How, Kind, More, ServerOptions, Socket, create_server, create_server_with,

@@ -1,5 +1,5 @@
-//! Messages to bytes and back: HTTP/1.1, FTP, Gopher, plain frames, and those of files sent from
-//! machine to machine.
+//! Messages to bytes and back: HTTP/1.1, CGI and FastCGI, FTP, Gopher, plain frames, and those of
+//! files sent from machine to machine.
 //!
 //! Every decoder here takes the bytes that have arrived so far and answers one of three things:
 //! a message, `Ok(None)` for "need more", or an error that says which reply to send. Every
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod fastcgi;
 pub mod frame;
 pub mod ftp;
 pub mod gopher;

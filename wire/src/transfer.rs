@@ -1,7 +1,7 @@
 //! Files from one machine to another: the messages of `hythe send` and `hythe receive`.
 //!
 //! Each message is the payload of a [frame](crate::frame), and begins with the byte that says which
-//! it is. `docs/transfer.md` tells the whole protocol.
+//! it is. `docs/src/transfer.md` tells the whole protocol.
 //!
 //! ```text
 //!   sender                                 receiver

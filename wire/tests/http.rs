@@ -535,6 +535,22 @@ fn file_names_stay_inside_their_quotes() {
 }
 
 #[test]
+fn names_in_small_letters_are_written_as_people_do() {
+    for (name, written) in [
+        ("date", "Date"),
+        ("content-type", "Content-Type"),
+        ("x-b3--traceid-", "X-B3--Traceid-"),
+    ] {
+        let mut out = Vec::new();
+        Head::response(&mut out, Version::Http11, 200)
+            .legal_field(name, b"a-b")
+            .finish();
+        let expected = format!("HTTP/1.1 200 OK\r\n{written}: a-b\r\n\r\n");
+        assert_eq!(out, expected.as_bytes());
+    }
+}
+
+#[test]
 fn nothing_written_can_end_a_line_early() {
     let mut out = Vec::new();
     Head::response(&mut out, Version::Http11, 200)

@@ -24,6 +24,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::geteuid;
 
 use super::random;
+use crate::visible::without_number;
 
 /// How long a writer waits for another one: much longer than any transaction
 /// here takes, and shorter than people wait.
@@ -452,9 +453,8 @@ fn explained(
         io::ErrorKind::NotFound => "no such folder".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
-        _ => why.to_string(),
+        _ => without_number(&why),
     };
-    let why = why.split(" (os error").next().unwrap_or(&why);
     io::Error::new(kind, format!("{doing} {}: {why}", path.display()))
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use crate::visible::without_number;
+
 /// The exit statuses, as promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -100,10 +102,6 @@ pub(super) fn cause(error: &io::Error) -> String {
         io::ErrorKind::IsADirectory => "it is a folder".into(),
         io::ErrorKind::AddrInUse => "address in use".into(),
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
-        _ => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or(&text);
-            text.to_owned()
-        }
+        _ => without_number(error),
     }
 }

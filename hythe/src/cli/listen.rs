@@ -2,10 +2,9 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::rc::Rc;
 use std::sync::OnceLock;
-use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -425,18 +424,9 @@ impl Args {
             .limits(Limits {
                 drain: Duration::ZERO,
                 ..Limits::default()
-            });
-        answers.set_own_port(server.address().port());
-        let mut stop = signals(&STOPPING).map_err(failed)?;
-        stop.set_nonblocking(false).map_err(failed)?;
-        let shutdown = server.shutdown();
-        let waiting = thread::Builder::new().name("signals".into());
-        waiting
-            .spawn(move || {
-                stop.read_exact(&mut [0]).ok();
-                shutdown.stop();
             })
-            .map_err(failed)?;
+            .stop_on(signals(&STOPPING).map_err(failed)?);
+        answers.set_own_port(server.address().port());
         self.announce(server.address());
         server.serve().map_err(failed)
     }

@@ -13,6 +13,7 @@ use super::failure::{Exit, Failure, cause};
 use super::progress::{Progress, Show, Style};
 use super::remote::{Ended, exit, run as run_on_reactor};
 use super::secret::SecretArgs;
+use super::send;
 use super::sockets::{Place, counted, known_as, taken};
 use crate::client::{Error, Reason};
 use crate::quantity::parse_span;
@@ -216,16 +217,7 @@ impl Args {
             };
             progress.say(&format!("received {files} from {peer}, {bytes}{same}"));
         }
-        match counts.kept + counts.refused {
-            0 => Ok(()),
-            missing => Err(Failure::new(
-                Exit::Other,
-                format!(
-                    "{} not taken",
-                    counted(missing, "entry was", "entries were")
-                ),
-            )),
-        }
+        send::finished(counts)
     }
 }
 

@@ -226,8 +226,8 @@ impl Watch for Moved<'_> {
     }
 }
 
-/// What became of it all.
-fn finished(counts: Counts) -> Result<(), Failure> {
+/// What became of it all, for the status to exit with.
+pub(super) fn finished(counts: Counts) -> Result<(), Failure> {
     match counts.kept + counts.refused {
         0 => Ok(()),
         missing => Err(Failure::new(

@@ -21,10 +21,13 @@ use signal_hook::low_level::pipe;
 use super::announce::{Listening, announce};
 use super::failure::{Exit, Failure, cause};
 use super::logging::{self, Log};
+use super::mounts::Mounts;
 use super::people::People;
+use super::programs::{self, Writers};
+use super::proxies;
 use super::tls::{self, Tls};
 use crate::accounts::{Books, Gate};
-use crate::http::{Http, Router, Site, SiteConfig};
+use crate::http::{Http, Site, SiteConfig};
 use crate::quantity::{parse_size, parse_span};
 use crate::serve::ftp::{Ftp, FtpConfig};
 use crate::serve::gopher::Gopher;
@@ -181,6 +184,9 @@ pub(super) struct Args {
           value_parser = parse_span, help_heading = "What to take in")]
     upload_expiry: u64,
 
+    #[command(flatten)]
+    proxies: proxies::Args,
+
     /// Show a folder's index.html in place of the folder
     #[arg(long, env = "HYTHE_INDEX", value_parser = BoolishValueParser::new(),
           help_heading = "What to show")]
@@ -191,6 +197,9 @@ pub(super) struct Args {
     #[arg(long, env = "HYTHE_TRUST_CONTENT", value_parser = BoolishValueParser::new(),
           help_heading = "What to show")]
     trust_content: bool,
+
+    #[command(flatten)]
+    programs: programs::Args,
 
     /// Who runs the sessions
     #[arg(
@@ -410,13 +419,18 @@ impl Args {
             return Err(Failure::new(Exit::Usage, text));
         }
         let accounts = self.people().accounts()?;
+        self.programs.check_writers(&Writers {
+            strangers: self.allow.access(),
+            registered: self.register.access(),
+            accounts: accounts.as_ref(),
+        })?;
+        let rules = self.rules()?;
         let share = match &accounts {
             Some(accounts) => {
                 let ledger = Arc::new(Books::new(accounts.clone(), share.clone()));
-                let rules = self.rules();
                 share.with_rules(Rules { ledger, ..rules })
             }
-            None => share.with_rules(self.rules()),
+            None => share.with_rules(rules),
         };
         if let Err(error) = share.sweep() {
             tracing::warn!(%error, "cannot remove what interrupted uploads have left behind");
@@ -444,13 +458,14 @@ impl Args {
         }
     }
 
-    fn rules(&self) -> Rules {
-        Rules {
+    fn rules(&self) -> Result<Rules, Failure> {
+        Ok(Rules {
             durability: self.durability.durability(),
             max_upload: self.max_upload,
             upload_expiry: Duration::from_secs(self.upload_expiry),
+            programs: self.programs.endings()?,
             ..Rules::default()
-        }
+        })
     }
 
     /// A server that listens wherever it was told to, with the names of the
@@ -461,7 +476,9 @@ impl Args {
             trust_content: self.trust_content,
             short_lived_threads: matches!(self.model, ModelName::Threads | ModelName::Forks),
         };
-        let http = Http::new(Router::new().fallback_to(Site::new(gate.clone(), config)));
+        let site = Site::new(gate.clone(), config);
+        let mounts = self.proxies.mount(Mounts::new())?;
+        let http = Http::new(self.programs.router(mounts, site, &self.path)?);
         let config = FtpConfig {
             passive_ports: self.passive_ports.clone(),
             passive_address: self.passive_address,

@@ -1,7 +1,7 @@
 //! Connections to servers.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 
 use hythe_net::option::NoDelay;
 use hythe_net::reactor::unblock;
@@ -29,6 +29,10 @@ pub(super) async fn dial(host: &str, port: u16, options: &Options) -> Result<Str
 }
 
 async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    // Nobody need be asked, which takes a thread of the pool.
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
     let name = host.to_owned();
     let found = unblock(move || {
         (name.as_str(), port)

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use crate::visible::without_number;
+
 /// The result of an operation on a server.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -77,7 +79,7 @@ impl Error {
             io::ErrorKind::UnexpectedEof => "the server ended the connection too early".into(),
             io::ErrorKind::ConnectionReset => "the server reset the connection".into(),
             io::ErrorKind::BrokenPipe => "the server closed the connection".into(),
-            _ => plain(error),
+            _ => without_number(error),
         };
         Self::new(Reason::Lost, text)
     }
@@ -87,14 +89,14 @@ impl Error {
         let text = match error.kind() {
             io::ErrorKind::ConnectionRefused => "nothing listens there".into(),
             io::ErrorKind::TimedOut => "no answer".into(),
-            _ => plain(error),
+            _ => without_number(error),
         };
         Self::new(Reason::Unreachable, text)
     }
 
     /// An error of this machine.
     pub fn local(error: &io::Error) -> Self {
-        Self::new(Reason::Local, plain(error))
+        Self::new(Reason::Local, without_number(error))
     }
 
     /// Whether trying again may help.
@@ -104,12 +106,6 @@ impl Error {
             Reason::Unreachable | Reason::Lost | Reason::Busy(_)
         )
     }
-}
-
-/// What the system says, without its number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl fmt::Display for Error {

@@ -35,6 +35,9 @@ use hythe_net::Sink;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use dial::{connector, tls_failed};
+pub(crate) use http::{
+    Answer, CONTINUE, LAST_WORD, MAX_INTERIM, channel_to, hear, is_silent, receive,
+};
 
 pub use credentials::{Credentials, Login};
 pub use error::{Error, Reason, Result};

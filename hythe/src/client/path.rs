@@ -2,30 +2,13 @@
 
 use std::fmt;
 
-use percent_encoding::percent_encode;
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{
+    AsciiSet, CONTROLS, percent_decode_str, percent_encode, utf8_percent_encode,
+};
 
 use super::{Error, Result};
+use crate::http::path::{SEGMENT, without_dots};
 use crate::visible::visible;
-
-/// What is not left as it is in a segment of a path (RFC 3986 section 3.3).
-const ENCODED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'#')
-    .add(b'%')
-    .add(b'/')
-    .add(b'<')
-    .add(b'>')
-    .add(b'?')
-    .add(b'[')
-    .add(b'\\')
-    .add(b']')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
 
 /// What is not left as it is in a path that somebody typed, where what looks
 /// encoded is.
@@ -140,7 +123,7 @@ impl RemotePath {
     #[must_use]
     pub fn join(&self, name: &[u8]) -> Self {
         let mut path = self.as_folder().path;
-        path.extend(percent_encode(name, ENCODED));
+        path.extend(percent_encode(name, SEGMENT));
         Self { path, query: None }
     }
 
@@ -181,28 +164,6 @@ impl RemotePath {
             path.as_file()
         }
     }
-}
-
-/// Empty segments stay (RFC 3986 section 5.2.4): to some servers they mean
-/// something.
-fn without_dots(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
-    while let Some(segment) = segments.next() {
-        // Encoded dots are dots (RFC 3986 section 6.2.2.2).
-        let plain = segment.replace("%2e", ".").replace("%2E", ".");
-        let is_dots = plain == "." || plain == "..";
-        if plain == ".." {
-            kept.pop();
-        }
-        match segments.peek() {
-            // It was a folder.
-            None if is_dots => kept.push(""),
-            _ if is_dots => {}
-            _ => kept.push(segment),
-        }
-    }
-    format!("/{}", kept.join("/"))
 }
 
 /// As people read it: decoded, with what is no text made visible.

@@ -25,7 +25,10 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 /// # let _ = read;
 /// ```
 #[derive(Debug)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     status: StatusCode,
     text: Cow<'static, str>,
     headers: HeaderMap,
@@ -35,49 +38,46 @@ pub struct Error {
 impl Error {
     /// What a client is told.
     pub fn new(status: StatusCode, text: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             status,
             text: text.into(),
             headers: HeaderMap::new(),
             cause: None,
-        }
+        }))
     }
 
     /// What is told the client as 500, and to the log in full.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            cause: Some(cause.into()),
-            ..Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "something went wrong here; it is in the log",
-            )
-        }
+        let text = "something went wrong here; it is in the log";
+        let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, text);
+        error.0.cause = Some(cause.into());
+        error
     }
 
     /// The same with a field more, for those statuses that need one.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.headers.insert(name, HeaderValue::from_static(value));
+        self.0.headers.insert(name, HeaderValue::from_static(value));
         self
     }
 
     pub(super) fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.0.headers
     }
 
     /// The status to answer with.
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The words, without the cause of an [internal](Self::internal) one.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// What only the log is told.
     pub(super) fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     pub(super) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
@@ -98,9 +98,9 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.cause {
-            Some(cause) => write!(f, "{cause} ({})", self.status.as_u16()),
-            None => write!(f, "{} ({})", self.text, self.status.as_u16()),
+        match &self.0.cause {
+            Some(cause) => write!(f, "{cause} ({})", self.0.status.as_u16()),
+            None => write!(f, "{} ({})", self.0.text, self.0.status.as_u16()),
         }
     }
 }

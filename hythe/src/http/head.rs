@@ -1,6 +1,9 @@
 //! The head of a response, as bytes.
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
+use ::http::header::{
+    CONNECTION, CONTENT_LENGTH, DATE, ETAG, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
 use ::http::{HeaderMap, HeaderName, StatusCode};
 use hythe_wire::http::{Head, Version, reason};
 
@@ -51,13 +54,12 @@ pub(crate) fn write(
     // What else has this field is passed on from elsewhere, and is not ours to do.
     let upgrades = framing == Framing::Upgraded || status == StatusCode::UPGRADE_REQUIRED;
     let mut head = Head::response(out, Version::Http11, code);
-    head = head.field("Date", &date.text);
-    let mut name_buffer = String::new();
+    head = head.legal_field("date", &date.text);
     for (name, value) in headers {
-        if !is_ours(name) && (*name != UPGRADE || upgrades) {
-            shown(name, &mut name_buffer);
-            head = head.field(&name_buffer, value.as_bytes());
+        if is_ours(name) || *name == UPGRADE && !upgrades {
+            continue;
         }
+        head = add(head, name, value.as_bytes());
     }
     head = match (framing, version) {
         (Framing::Length(length), _) => head.length(length),
@@ -81,27 +83,26 @@ fn is_ours(name: &HeaderName) -> bool {
     *name == CONTENT_LENGTH || *name == CONNECTION || *name == TRANSFER_ENCODING || *name == DATE
 }
 
-/// A name as people write it: `Content-Type`.
-fn shown(name: &HeaderName, out: &mut String) {
-    out.clear();
-    match name.as_str() {
-        "etag" => out.push_str("ETag"),
-        "www-authenticate" => out.push_str("WWW-Authenticate"),
-        "location" => out.push_str("Location"),
-        name => {
-            // As RFC 6455 has it; some clients look for nothing else.
-            let rest = name.strip_prefix("sec-websocket");
-            out.push_str(rest.map_or("", |_| "Sec-WebSocket"));
-            let name = rest.unwrap_or(name);
-            let mut begins = true;
-            for letter in name.chars() {
-                out.push(if begins {
-                    letter.to_ascii_uppercase()
-                } else {
-                    letter
-                });
-                begins = letter == '-';
-            }
-        }
+/// Adds a field, whose name people read as they write it: `Content-Type`.
+pub(super) fn add<'o>(head: Head<'o>, name: &HeaderName, value: &[u8]) -> Head<'o> {
+    match special(name) {
+        Some(name) => head.field(name, value),
+        None => head.legal_field(name.as_str(), value),
     }
+}
+
+/// The names that people write otherwise than with a capital for each word.
+fn special(name: &HeaderName) -> Option<&'static str> {
+    static SPECIAL: [(HeaderName, &str); 5] = [
+        (ETAG, "ETag"),
+        (WWW_AUTHENTICATE, "WWW-Authenticate"),
+        // As RFC 6455 has them; some clients look for nothing else.
+        (SEC_WEBSOCKET_ACCEPT, "Sec-WebSocket-Accept"),
+        (SEC_WEBSOCKET_PROTOCOL, "Sec-WebSocket-Protocol"),
+        (SEC_WEBSOCKET_VERSION, "Sec-WebSocket-Version"),
+    ];
+    let mut special = SPECIAL.iter();
+    special
+        .find(|(known, _)| known == name)
+        .map(|(_, name)| *name)
 }

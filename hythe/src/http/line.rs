@@ -82,6 +82,35 @@ impl Left {
             Self::Unknown => Ok((0, &[])),
         }
     }
+
+    /// All of the body that is in `input`, which is left with what is behind it.
+    pub(super) fn data(&mut self, input: &mut Vec<u8>) -> Result<Bytes, Error> {
+        if let Self::Bytes(left) = self
+            && *left >= input.len() as u64
+        {
+            *left -= input.len() as u64;
+            return Ok(Bytes::from(std::mem::take(input)));
+        }
+        let mut data = Vec::new();
+        let mut used = 0;
+        loop {
+            let step = self.step(&input[used..]);
+            let (consumed, piece) = match step {
+                Ok(step) => step,
+                Err(error) => {
+                    *self = Self::Unknown;
+                    return Err(error);
+                }
+            };
+            data.extend_from_slice(piece);
+            used += consumed;
+            if consumed == 0 || self.is_whole() {
+                break;
+            }
+        }
+        input.drain(..used);
+        Ok(data.into())
+    }
 }
 
 impl Line {
@@ -174,6 +203,11 @@ impl Line {
         self.coming.borrow().waits && self.input.borrow().is_empty()
     }
 
+    /// A response has begun: from here on the client is told nothing else.
+    pub(super) fn call_no_more(&self) {
+        self.coming.borrow_mut().waits = false;
+    }
+
     /// Why the connection broke while a body was read, if it did.
     pub(super) fn lost(&self) -> Option<io::Error> {
         self.lost.get().map(Into::into)
@@ -205,31 +239,7 @@ impl Line {
         let mut coming = self.coming.borrow_mut();
         let mut input = self.input.borrow_mut();
         let before = input.len();
-        let all_of_it = match &mut coming.left {
-            Left::Bytes(left) if *left >= input.len() as u64 => {
-                *left -= input.len() as u64;
-                Some(Bytes::from(std::mem::take(&mut *input)))
-            }
-            _ => None,
-        };
-        let data = match all_of_it {
-            Some(data) => data,
-            None => {
-                let mut data = Vec::new();
-                let mut used = 0;
-                loop {
-                    let step = coming.left.step(&input[used..]);
-                    let (consumed, piece) = step.inspect_err(|_| coming.left = Left::Unknown)?;
-                    data.extend_from_slice(piece);
-                    used += consumed;
-                    if consumed == 0 || coming.left.is_whole() {
-                        break;
-                    }
-                }
-                input.drain(..used);
-                data.into()
-            }
-        };
+        let data = coming.left.data(&mut input)?;
         coming.received += data.len() as u64;
         coming.consumed += (before - input.len()) as u64;
         Ok(data)

@@ -5,13 +5,14 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, percent_encode_byte};
 
-/// What can't stand in a path as it is (RFC 3986 section 3.3), in text that was
-/// never encoded.
-pub(super) const SEGMENT: &AsciiSet = &CONTROLS
+/// What can't stand in a segment of a path as it is (RFC 3986 section 3.3), in text
+/// that was never encoded.
+pub(crate) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
     .add(b'#')
     .add(b'%')
+    .add(b'/')
     .add(b'<')
     .add(b'>')
     .add(b'?')
@@ -25,7 +26,7 @@ pub(super) const SEGMENT: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// The same, in a pattern of a router, where braces have a meaning.
-pub(super) const PATTERN: &AsciiSet = &SEGMENT.remove(b'{').remove(b'}').remove(b'%');
+pub(super) const PATTERN: &AsciiSet = &SEGMENT.remove(b'/').remove(b'{').remove(b'}').remove(b'%');
 
 /// The path in its one form: dot segments are resolved, never past the root;
 /// letters that need no encoding have none; all else that is encoded is so with
@@ -77,25 +78,56 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
     u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
 }
 
-/// RFC 3986 section 5.2.4.
-fn without_dots(path: &str) -> String {
+/// A path without dot segments (RFC 3986 section 5.2.4). Empty ones stay: to some
+/// servers they mean something.
+pub(crate) fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
+    let mut segments = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        match segment {
-            "." | ".." => {
-                if segment == ".." {
-                    kept.pop();
-                }
-                if is_last {
-                    kept.push("");
-                }
-            }
+        // Encoded dots are dots (RFC 3986 section 6.2.2.2).
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        let is_dots = plain == "." || plain == "..";
+        if plain == ".." {
+            kept.pop();
+        }
+        match segments.peek() {
+            // It was a folder.
+            None if is_dots => kept.push(""),
+            _ if is_dots => {}
             _ => kept.push(segment),
         }
     }
     format!("/{}", kept.join("/"))
+}
+
+/// A path byte for byte, but for its dot segments, which are resolved; of it, what is
+/// below `base`, the beginning of its normal form: nothing, or what begins with a
+/// slash.
+pub(super) fn below(path: &[u8], base: &str) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let mut segments = path.split(|&byte| byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match &*unreserved(segment) {
+            "." => {}
+            ".." => _ = kept.pop(),
+            _ => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        if is_last {
+            kept.push(b"");
+        }
+    }
+    // Both forms have the same segments.
+    let above = base.matches('/').count();
+    let mut rest = Vec::with_capacity(path.len());
+    for segment in kept.into_iter().skip(above) {
+        rest.push(b'/');
+        rest.extend_from_slice(segment);
+    }
+    rest
 }
 
 /// A segment, or several, decoded; `None` for what is no text in UTF-8, or has a
@@ -138,6 +170,25 @@ mod tests {
             assert_eq!(normal(expected.as_bytes()), expected, "{path} again");
         }
         assert_eq!(normal(b"/\xff"), "/%FF");
+    }
+
+    #[test]
+    fn what_is_below_has_the_segments_of_the_normal_form() {
+        for (path, base, expected) in [
+            ("/a/b", "", "/a/b"),
+            ("/a/b", "/a", "/b"),
+            ("/a", "/a", ""),
+            ("/a/", "/a", "/"),
+            ("/%61/%7e%2f", "/a", "/%7e%2f"),
+            ("/x/%2e%2E/a/./b//c/..", "/a", "/b//"),
+            ("/../../a/.", "/a", "/"),
+            ("/a//b", "/a", "//b"),
+        ] {
+            let rest = below(path.as_bytes(), base);
+            assert_eq!(rest, expected.as_bytes(), "{path} {base}");
+            let whole = normal(path.as_bytes()).into_owned();
+            assert_eq!(normal(&[base.as_bytes(), &rest].concat()), whole, "{path}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! [`Request`]: what a client asks.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
-use std::ops::Range;
 use std::rc::Rc;
 
 use ::http::header::{CONTENT_TYPE, COOKIE, HOST};
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::line::Line;
 use super::path::{SEGMENT, decoded, normal};
+use super::received::{Received, within};
 use super::{Error, Incoming, cookie};
 
 /// What a client asks: a method, a target, fields, and a body that is still to be
@@ -25,12 +27,12 @@ pub struct Request(Box<Parts>);
 
 struct Parts {
     method: Method,
-    uri: Uri,
+    /// Made when somebody asks, where it is sure to be one.
+    uri: OnceCell<Uri>,
     version: Version,
-    headers: HeaderMap,
+    headers: Received,
     target: Bytes,
-    /// In its normal form, where that is not how it stands in the target.
-    path: Option<String>,
+    path: Path,
     /// Where in the path the part begins that is still to be matched.
     rest: usize,
     params: Vec<(Box<str>, String)>,
@@ -38,6 +40,13 @@ struct Parts {
     peer: Addr,
     encrypted: bool,
     body: Incoming,
+}
+
+/// The path in its normal form.
+enum Path {
+    /// It stands so at the beginning of the target, and has so many bytes.
+    Target(usize),
+    Text(String),
 }
 
 impl Request {
@@ -57,13 +66,14 @@ impl Request {
     /// ```
     pub fn new(method: Method, target: &str) -> Result<Self, Error> {
         let target = Bytes::copy_from_slice(target.as_bytes());
-        let uri = uri(&target)?;
-        let path = normal_path(&target);
+        let end = target.iter().position(|&byte| byte == b'?');
+        let path = &target[..end.unwrap_or(target.len())];
+        let (path, uri) = path_and_uri(path, &target)?;
         Ok(Self(Box::new(Parts {
             method,
             uri,
             version: Version::HTTP_11,
-            headers: HeaderMap::new(),
+            headers: Received::default(),
             target,
             path,
             rest: 0,
@@ -85,7 +95,7 @@ impl Request {
     /// The same with one field more, in place of others of its name.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.0.headers.insert(name, value);
+        self.headers_mut().insert(name, value);
         self
     }
 
@@ -98,24 +108,17 @@ impl Request {
     ) -> Result<Self, Error> {
         // One copy of the head, of which all that follows are parts.
         let shared = Bytes::copy_from_slice(bytes);
-        let part = |piece: &[u8]| shared.slice(within(piece, bytes));
-        let mut headers = HeaderMap::with_capacity(head.fields.iter().len());
-        for (name, value) in head.fields.iter() {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(no_field)?;
-            let value = HeaderValue::from_maybe_shared(part(value)).map_err(no_field)?;
-            headers.append(name, value);
-        }
-        let target = part(head.raw_target);
-        let path = normal_path(head.target.path);
+        let target = shared.slice(within(head.raw_target, bytes));
+        let (path, uri) = path_and_uri(head.target.path, &target)?;
         let exchange = line.begin(head.framing, head.expect_continue);
         Ok(Self(Box::new(Parts {
             method: method(head.method),
-            uri: uri(&target)?,
+            uri,
             version: match head.version {
                 wire::Version::Http10 => Version::HTTP_10,
                 wire::Version::Http11 => Version::HTTP_11,
             },
-            headers,
+            headers: Received::of(head.fields, bytes, &shared),
             target,
             path,
             rest: 0,
@@ -135,7 +138,9 @@ impl Request {
     /// To what, as the client wrote it, but for what a URI can't hold, which is
     /// percent-encoded.
     pub fn uri(&self) -> &Uri {
-        &self.0.uri
+        // That it is one, was seen where it is not made at once.
+        let make = || Uri::from_maybe_shared(self.0.target.clone()).unwrap_or_default();
+        self.0.uri.get_or_init(make)
     }
 
     /// To what, byte for byte as it stood in the request line.
@@ -152,8 +157,10 @@ impl Request {
     /// whole.
     pub fn path(&self) -> &str {
         match &self.0.path {
-            Some(path) => path,
-            None => self.0.uri.path(),
+            Path::Text(path) => path,
+            Path::Target(length) => {
+                std::str::from_utf8(&self.0.target[..*length]).unwrap_or_default()
+            }
         }
     }
 
@@ -175,7 +182,13 @@ impl Request {
 
     /// What follows the `?`, still encoded.
     pub fn query_string(&self) -> Option<&str> {
-        self.0.uri.query()
+        match self.0.uri.get() {
+            Some(uri) => uri.query(),
+            None => {
+                let at = self.0.target.iter().position(|&byte| byte == b'?')?;
+                std::str::from_utf8(&self.0.target[at + 1..]).ok()
+            }
+        }
     }
 
     /// What follows the `?` as a value: `?page=2&name=来` as a struct with these
@@ -195,22 +208,22 @@ impl Request {
 
     /// The fields.
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+        self.0.headers.map()
     }
 
     /// The fields, to be changed by a layer before others read them.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.0.headers
+        self.0.headers.map_mut()
     }
 
     /// The value of a field, if it is there and plain text.
     pub fn header(&self, name: impl ::http::header::AsHeaderName) -> Option<&str> {
-        self.0.headers.get(name)?.to_str().ok()
+        self.headers().get(name)?.to_str().ok()
     }
 
     /// The host and port that the client asked, by its own account.
     pub fn host(&self) -> Option<&str> {
-        match self.0.uri.authority() {
+        match self.uri().authority() {
             Some(authority) => Some(authority.as_str()),
             None => self.header(HOST),
         }
@@ -218,7 +231,7 @@ impl Request {
 
     /// The value of a cookie: the first of this name.
     pub fn cookie(&self, name: &str) -> Option<&str> {
-        let mut lines = self.0.headers.get_all(COOKIE).into_iter();
+        let mut lines = self.headers().get_all(COOKIE).into_iter();
         lines.find_map(|line| cookie::find(line.to_str().ok()?, name))
     }
 
@@ -266,6 +279,11 @@ impl Request {
     /// How long the body is, in bytes, where the client has said so.
     pub fn length(&self) -> Option<u64> {
         self.0.body.length()
+    }
+
+    /// Whether the client waits to be told to send the body.
+    pub(super) fn waits(&self) -> bool {
+        self.0.body.line().is_some_and(|line| line.waits())
     }
 
     /// The body.
@@ -348,20 +366,6 @@ fn unwanted(wanted: &str) -> Error {
     Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text)
 }
 
-/// Where in `whole` a piece of it is.
-fn within(piece: &[u8], whole: &[u8]) -> Range<usize> {
-    if piece.is_empty() {
-        return 0..0;
-    }
-    let begin = piece.as_ptr().addr() - whole.as_ptr().addr();
-    begin..begin + piece.len()
-}
-
-fn no_field(error: impl fmt::Display) -> Error {
-    let _ = error;
-    Error::bad("malformed header field")
-}
-
 /// The target as a URI. What bytes it can't hold are percent-encoded; it begins
 /// with no scheme, then, or with `http`.
 fn uri(target: &Bytes) -> Result<Uri, Error> {
@@ -381,16 +385,16 @@ fn uri(target: &Bytes) -> Result<Uri, Error> {
     Uri::try_from(encoded).map_err(|_| Error::bad("malformed request target"))
 }
 
-/// The path's normal form, where it stands otherwise in the URI.
-fn normal_path(target: &[u8]) -> Option<String> {
-    let end = target.iter().position(|&byte| byte == b'?');
-    let path = &target[..end.unwrap_or(target.len())];
+/// The path in its normal form, and the URI where it is not to be made later.
+fn path_and_uri(path: &[u8], target: &Bytes) -> Result<(Path, OnceCell<Uri>), Error> {
     let legal = |byte: &u8| byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(byte);
     let normal = normal(path);
-    match normal {
-        std::borrow::Cow::Borrowed(_) if path.iter().all(legal) => None,
-        normal => Some(normal.into_owned()),
+    let as_it_stands = matches!(normal, Cow::Borrowed(_)) && target.starts_with(path);
+    if as_it_stands && target.iter().all(legal) {
+        return Ok((Path::Target(path.len()), OnceCell::new()));
     }
+    let uri = OnceCell::from(uri(target)?);
+    Ok((Path::Text(normal.into_owned()), uri))
 }
 
 fn method(method: wire::Method) -> Method {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use ::http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
+use hythe_wire::http::reason;
 use serde::Serialize;
 
 use super::cookie::Cookie;
@@ -87,7 +88,7 @@ impl Response {
 
     /// An error as a line of text: `404 Not Found: there is no such page`.
     pub fn error(status: StatusCode, text: &str) -> Self {
-        let reason = status.canonical_reason().unwrap_or("Error");
+        let reason = reason(status.as_u16());
         let line = format!("{} {reason}: {text}\n", status.as_u16());
         Self::text(line).with_status(status)
     }
@@ -222,7 +223,7 @@ impl IntoResponse for () {
 impl IntoResponse for StatusCode {
     fn into_response(self) -> Response {
         if self.is_client_error() || self.is_server_error() {
-            let reason = self.canonical_reason().unwrap_or("Error");
+            let reason = reason(self.as_u16());
             return Response::text(format!("{} {reason}\n", self.as_u16())).with_status(self);
         }
         Response::new(self)

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use ::http::header::{ALLOW, LOCATION};
@@ -74,15 +75,16 @@ impl Found {
 /// What is at a path.
 enum Place {
     Methods(Methods),
-    /// This, and all below; whether as a router, for which the path itself is its
-    /// root.
+    /// This, and all below.
     Mount(Found, Mounted),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mounted {
-    Router,
-    Service,
+    /// The path itself belongs to it.
+    At,
+    /// Only what is below belongs to it.
+    Below,
 }
 
 /// The name of what is below a mount, in the tree. Nobody's own, since spaces in
@@ -231,18 +233,16 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         self
     }
 
-    /// Has another router, with its own layers and its own answer for what is not
-    /// found, answer at `path` and below. Its functions see what the path's
-    /// pattern stands for as well.
+    /// Has another service answer at `path` and below: a router, with its own layers
+    /// and its own answer for what is not found, or something else for which the
+    /// path itself is a place. What the path's pattern stands for is known there as
+    /// well.
     ///
     /// # Panics
     /// As [`get`](Self::get).
     #[must_use]
-    pub fn nest<T>(self, path: &str, router: Router<T>) -> Self
-    where
-        Router<T>: Service,
-    {
-        self.place(path, Found::Service(Arc::new(router)), Mounted::Router)
+    pub fn nest(self, path: &str, service: impl Service) -> Self {
+        self.place(path, Found::Service(Arc::new(service)), Mounted::At)
     }
 
     /// Has a service answer below `path`. Who asks for the path itself is sent on
@@ -252,7 +252,7 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     /// As [`get`](Self::get).
     #[must_use]
     pub fn mount(self, path: &str, service: impl Service) -> Self {
-        self.place(path, Found::Service(Arc::new(service)), Mounted::Service)
+        self.place(path, Found::Service(Arc::new(service)), Mounted::Below)
     }
 
     /// Has a layer around all of this router: what is found, and what is not. The
@@ -364,10 +364,7 @@ impl Table {
             .iter()
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut below = match path.ends_with('/') {
-            true => 1,
-            false => 0,
-        };
+        let mut below = usize::from(request.rest().ends_with('/'));
         for (name, value) in &params {
             if name == BELOW {
                 below = 1 + value.len();
@@ -385,7 +382,7 @@ impl Table {
 impl Place {
     fn answer(&self, request: Request) -> Answering {
         match self {
-            Self::Mount(_, Mounted::Service) if request.rest().is_empty() => {
+            Self::Mount(_, Mounted::Below) if request.rest().is_empty() => {
                 at_once(to_below(&request))
             }
             Self::Mount(found, _) => found.answer(request),
@@ -428,12 +425,12 @@ fn to_below(request: &Request) -> Response {
 }
 
 impl<S: Send + Sync + 'static> Service for Router<S> {
-    async fn call(&self, request: Request) -> Response {
+    fn call(&self, request: Request) -> impl Future<Output = Response> {
         let next = Next {
             router: Arc::clone(&self.table),
             layer: 0,
         };
-        next.answer(request).await
+        next.answer(request)
     }
 
     /// What the fallback has ready, where that is what answers, and nothing is

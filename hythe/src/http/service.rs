@@ -159,14 +159,13 @@ impl Next {
     }
 
     pub(super) fn answer(mut self, request: Request) -> Answering {
-        let router = Arc::clone(&self.router);
-        match router.layers.get(self.layer) {
-            Some(layer) => {
-                self.layer += 1;
-                layer.around(request, self)
-            }
-            None => router.find(request),
+        if self.layer == self.router.layers.len() {
+            return self.router.find(request);
         }
+        let router = Arc::clone(&self.router);
+        let layer = &router.layers[self.layer];
+        self.layer += 1;
+        layer.around(request, self)
     }
 }
 

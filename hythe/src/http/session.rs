@@ -16,6 +16,7 @@
 //! of [`Session::thorough`] lives only as long as it is needed.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -52,6 +53,14 @@ const BODY_DRAINED: u64 = 64 * 1024;
 
 /// How much of what was no request is shown in the log.
 const REFUSED_SHOWN: usize = 200;
+
+/// How large a buffer may be to be kept for the next response: most are smaller.
+const SPARE: usize = 16 * 1024;
+
+thread_local! {
+    /// The buffer of a response that was sent at once: empty, but with room.
+    static OUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 const TOO_SLOW: Error = Error {
     status: 408,
@@ -302,8 +311,13 @@ impl<S: Service> Session<S> {
         } else {
             Next::End
         };
-        let left = (!out.is_empty() || next == Next::End).then_some(Begin::Unsent(out, next));
-        Ok((used, left))
+        if out.is_empty() && next == Next::Wait {
+            if out.capacity() <= SPARE {
+                OUT.set(out);
+            }
+            return Ok((used, None));
+        }
+        Ok((used, Some(Begin::Unsent(out, next))))
     }
 
     /// Sends what is ready for this request, if something is: what of it the socket
@@ -346,6 +360,8 @@ impl<S: Service> Session<S> {
                 Err(Trouble::Connection(error)) => return Err(error),
             }
         }
+        // Nothing is held while nothing comes.
+        self.line.input.take();
         Ok(Next::Wait)
     }
 
@@ -478,6 +494,11 @@ impl<S: Service> Session<S> {
         // Where the body of the response comes of that of the request, it is
         // drained when both are through.
         let held = self.line.is_held();
+        if held && self.line.waits() {
+            // It may send its body all the same, or not (RFC 9110 section 10.1.1).
+            self.line.call_no_more();
+            terms.keep_alive = false;
+        }
         if !held && upgrade.is_none() {
             terms.keep_alive &= self.drain_body().await?;
         }
@@ -566,7 +587,7 @@ impl<S: Service> Session<S> {
             keep_alive: terms.keep_alive,
             framing,
         };
-        let mut out = Vec::with_capacity(1024);
+        let mut out = OUT.take();
         head::write(&mut out, status, response.headers(), &date::now(), sending);
         let has_body = !without_body && framing != head::Framing::None;
         let body = if has_body { body } else { super::Body::empty() };

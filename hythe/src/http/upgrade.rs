@@ -22,6 +22,11 @@ impl Upgraded {
         Self { line }
     }
 
+    /// Whether bytes came right behind the request.
+    pub(super) fn has_early(&self) -> bool {
+        !self.line.input.borrow().is_empty()
+    }
+
     /// Receives: how many bytes came; 0 is the end.
     ///
     /// # Errors

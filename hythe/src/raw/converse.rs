@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_lite::future::{or, try_zip};
 use hythe_net::reactor::{sleep, unblock};
-use hythe_net::{How, More, Sink};
+use hythe_net::{More, Sink};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::lines::{CrLf, Dump};
@@ -137,7 +137,7 @@ async fn send(
         channel.send_all(&piece, More::No).await.map_err(failed)?;
     }
     if manner.half_close {
-        end(channel).await.map_err(failed)?;
+        channel.end().await.map_err(failed)?;
     }
     Ok(())
 }
@@ -170,19 +170,6 @@ async fn gone(channel: &Channel, heard_all: &Cell<bool>) -> Result<(), Error> {
         if heard_all.get() && matches!(poll(asked, Some(&now)), Ok(1..)) {
             return Err(Error::Unsent(io::ErrorKind::ConnectionReset.into()));
         }
-    }
-}
-
-/// Tells the peer that there is no more, and goes on listening. TLS has an end
-/// of its own; the one below is left to it, since some take that for a cut.
-pub(super) async fn end(channel: &Channel) -> io::Result<()> {
-    if channel.is_encrypted() {
-        return channel.finish().await;
-    }
-    match channel.socket().shutdown(How::Write) {
-        // The peer is gone altogether; what it said last is still there.
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-        result => result,
     }
 }
 

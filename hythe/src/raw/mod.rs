@@ -30,11 +30,14 @@ use std::time::Duration;
 use hythe_net::Socket;
 use hythe_net::option::{KeepAlive, KeepCount, KeepIdle, KeepInterval};
 
+pub use crate::process::GRACE;
+use crate::visible::without_number;
+
 pub use chat::{Chat, LONGEST_LINE, Leaving, Lines, MOST_WAITING, Member, Room};
 pub use converse::{Ended, Manner, converse};
 pub use datagrams::{Audience, exchange};
 pub use offer::{Offer, Talk};
-pub use program::{GRACE, Program, ProgramError};
+pub use program::{Program, ProgramError};
 pub use service::{Answers, Service};
 pub use standard::{Input, Output};
 
@@ -62,7 +65,7 @@ impl Error {
             io::ErrorKind::UnexpectedEof => f.write_str(
                 "the connection was cut without an end of TLS; something may be missing",
             ),
-            _ => write!(f, "the connection was lost: {}", plain(error)),
+            _ => write!(f, "the connection was lost: {}", without_number(error)),
         }
     }
 
@@ -79,14 +82,18 @@ impl fmt::Display for Error {
             Self::Unsent(error) => write!(
                 f,
                 "the peer takes no more, and some of standard input was not sent: {}",
-                plain(error)
+                without_number(error)
             ),
             Self::Idle(idle) => {
                 write!(f, "nothing has moved for {} s; see --idle", idle.as_secs())
             }
             Self::Nobody => f.write_str("refused: nobody listens there for datagrams"),
-            Self::Input(error) => write!(f, "cannot read standard input: {}", plain(error)),
-            Self::Output(error) => write!(f, "cannot write standard output: {}", plain(error)),
+            Self::Input(error) => {
+                write!(f, "cannot read standard input: {}", without_number(error))
+            }
+            Self::Output(error) => {
+                write!(f, "cannot write standard output: {}", without_number(error))
+            }
         }
     }
 }
@@ -102,10 +109,4 @@ pub fn keep_alive(socket: &Socket) {
     socket.set(KeepIdle(Duration::from_secs(60))).ok();
     socket.set(KeepInterval(Duration::from_secs(15))).ok();
     socket.set(KeepCount(4)).ok();
-}
-
-/// Without the number that only programmers know.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -5,19 +5,17 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_lite::future::{or, pending};
 use hythe_net::option::Linger;
-use hythe_net::reactor::{timeout, unblock};
-use hythe_net::{Addr, Connection, Domain, How, Input, Kind, More, Socket, Stream, Watch};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use hythe_net::{Addr, Connection, Domain, How, Kind, More, Socket, Stream};
+use rustix::process::Signal;
 
 use super::Talk;
-use super::converse::end;
 use super::stillness::{ENDLESS, moved, stillness};
+use crate::process::{GRACE, Running};
 use crate::tls::Channel;
 
 /// How much goes between a program and a peer at a time, where we are in
@@ -99,8 +97,6 @@ impl Program {
                 command.env("UNIXLOCALPATH", path);
             }
         }
-        // Ctrl-C is for us; we end it as we end.
-        command.process_group(0);
         Ok(command)
     }
 }
@@ -149,15 +145,15 @@ impl Program {
         if connection.stream.is_encrypted() || self.idle.is_some() {
             return self.run_between(command, connection).await;
         }
-        let start = || {
+        let socket = || {
             let socket = connection.stream.socket().try_clone()?;
             socket.set_blocking(true)?;
             io::Result::Ok(socket)
         };
-        let socket = start().map_err(ProgramError::Program)?;
+        let socket = socket().map_err(ProgramError::Program)?;
         // From here on it is the program's alone; the place is kept.
         let connection = connection.map(drop);
-        let running = Running::start(command, socket).await;
+        let running = start(command, socket).await;
         let ended = running.map_err(ProgramError::Program)?.end(None).await;
         drop(connection);
         ended.map_err(ProgramError::Program)
@@ -171,7 +167,7 @@ impl Program {
     ) -> Result<ExitStatus, ProgramError> {
         let pair = Socket::pair(Domain::UNIX, Kind::STREAM);
         let (ours, theirs) = pair.map_err(ProgramError::Program)?;
-        let running = Running::start(command, theirs).await;
+        let running = start(command, theirs).await;
         let running = running.map_err(ProgramError::Program)?;
         let ours = Stream::new(ours).map_err(ProgramError::Program)?;
         ours.set_patience(ENDLESS);
@@ -198,7 +194,7 @@ impl Program {
                 channel.socket().set(Linger(Some(Duration::ZERO))).ok();
                 drop(ours);
                 drop(connection);
-                signal(&running.child.0, Signal::TERM);
+                running.signal(Signal::TERM);
                 running.end(Some(GRACE)).await.ok();
                 Err(error)
             }
@@ -220,8 +216,13 @@ impl Talk for Program {
     }
 }
 
-/// How long a program may take to end once it was asked to.
-pub const GRACE: Duration = Duration::from_secs(3);
+/// Starts a program that talks to this socket.
+async fn start(mut command: Command, socket: Socket) -> io::Result<Running> {
+    let input = OwnedFd::from(socket);
+    command.stdout(Stdio::from(input.try_clone()?));
+    command.stdin(Stdio::from(input));
+    Running::start(command).await
+}
 
 /// Carries bytes both ways between a program and its peer.
 async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
@@ -253,75 +254,7 @@ async fn carry(channel: &Channel, program: &Stream) -> io::Result<()> {
             }
         }
         // A program that has ended hears no more either.
-        end(channel).await
+        channel.end().await
     };
     or(inwards, outwards).await
-}
-
-/// A process that is waited for, whatever happens: none is left as a zombie.
-struct Running {
-    watch: Watch,
-    child: Kept,
-}
-
-/// One that nobody waits for any more is ended.
-struct Kept(Child);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Ok(None) = self.0.try_wait() {
-            signal(&self.0, Signal::KILL);
-            self.0.wait().ok();
-        }
-    }
-}
-
-impl Running {
-    async fn start(mut command: Command, socket: Socket) -> io::Result<Self> {
-        let started = unblock(move || {
-            let input = OwnedFd::from(socket);
-            command.stdout(Stdio::from(input.try_clone()?));
-            command.stdin(Stdio::from(input));
-            let child = Kept(command.spawn()?);
-            let pidfd = pidfd_open(Pid::from_child(&child.0), PidfdFlags::empty())?;
-            io::Result::Ok((child, pidfd))
-        });
-        let (child, pidfd) = started.await?;
-        Ok(Self {
-            watch: Watch::new(pidfd)?,
-            child,
-        })
-    }
-
-    /// When we are asked to stop, it is, too; that is not the end of it yet.
-    async fn told_to_stop<T>(&self) -> T {
-        if let Ok(Input::Stopping) = self.watch.input().await {
-            signal(&self.child.0, Signal::TERM);
-        }
-        pending().await
-    }
-
-    /// Waits for its end. After `limit`, if there is one, it is asked to end, and
-    /// made to a little later.
-    async fn end(mut self, limit: Option<Duration>) -> io::Result<ExitStatus> {
-        let ended = or(self.watch.readable(), self.told_to_stop());
-        let Some(limit) = limit else {
-            ended.await?;
-            return self.child.0.wait();
-        };
-        if timeout(limit, ended).await.is_err() {
-            signal(&self.child.0, Signal::TERM);
-            if timeout(GRACE, self.watch.readable()).await.is_err() {
-                signal(&self.child.0, Signal::KILL);
-            }
-        }
-        self.watch.readable().await?;
-        self.child.0.wait()
-    }
-}
-
-/// Tells it and all whom it has started.
-fn signal(child: &Child, signal: Signal) {
-    // It may be gone already.
-    kill_process_group(Pid::from_child(child), signal).ok();
 }

@@ -246,6 +246,7 @@ impl<F: Format> Archive<F> {
                     name: path.name().unwrap_or_default().into(),
                     meta,
                     symlink: false,
+                    program: false,
                 };
                 return Ok(Step::Found(path, entry));
             }

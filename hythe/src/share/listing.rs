@@ -55,6 +55,8 @@ pub struct Entry {
     pub meta: Meta,
     /// Whether it is a symbolic link.
     pub symlink: bool,
+    /// Whether it is a program, which is run and not read.
+    pub program: bool,
 }
 
 impl Entry {
@@ -265,10 +267,15 @@ impl Folder {
 
     /// What is called `name`; `None` if it is not for the visitor.
     fn entry(&mut self, name: Box<[u8]>) -> io::Result<Option<Entry>> {
-        Ok(self.look(&name)?.map(|(meta, symlink)| Entry {
+        let Some((meta, symlink)) = self.look(&name)? else {
+            return Ok(None);
+        };
+        let program = !meta.is_folder() && self.view.share().rules().is_program(&name);
+        Ok(Some(Entry {
             name,
             meta,
             symlink,
+            program,
         }))
     }
 

@@ -256,6 +256,10 @@ impl Share {
 
     /// The share as this visitor sees it.
     pub fn view_of(&self, access: Access, visitor: Visitor) -> View {
+        let access = match self.rules.programs.is_empty() {
+            true => access,
+            false => access.min(Access::Read),
+        };
         View {
             share: self.clone(),
             access,
@@ -326,10 +330,19 @@ impl View {
     /// As [`metadata`](Self::metadata).
     pub fn open(&self, path: &RelPath) -> io::Result<Opened> {
         self.require(Access::Read)?;
-        self.share
-            .root
-            .opened(path, ResolveFlags::empty())
+        let opened = self.share.root.opened(path, ResolveFlags::empty());
+        opened
             .map_err(told)
+            .and_then(|opened| self.unless_program(path, opened))
+    }
+
+    /// What was opened, unless it is a program, which nobody reads.
+    fn unless_program(&self, path: &RelPath, opened: Opened) -> io::Result<Opened> {
+        let name = path.name().unwrap_or_default();
+        if !opened.meta.is_folder() && self.share.rules.is_program(name) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Ok(opened)
     }
 
     /// As [`open`](Self::open), but `Ok(None)` where a local disk would have to
@@ -339,7 +352,10 @@ impl View {
     /// As [`metadata`](Self::metadata).
     pub fn open_now(&self, path: &RelPath) -> io::Result<Option<Opened>> {
         self.require(Access::Read)?;
-        known_now(self.share.root.opened(path, ResolveFlags::CACHED))
+        let opened = known_now(self.share.root.opened(path, ResolveFlags::CACHED))?;
+        opened
+            .map(|opened| self.unless_program(path, opened))
+            .transpose()
     }
 
     /// Begins to list the folder at `path`.

@@ -32,8 +32,23 @@ pub struct Rules {
     pub max_upload: Option<u64>,
     /// How long an unfinished upload is kept after its last byte.
     pub upload_expiry: Duration,
+    /// How the names of files end that are programs, which are run and not read:
+    /// visitors see that they are there, and nobody sees what is in them. Where
+    /// there are any, nobody may do more than read: what is put there would be run.
+    pub programs: Vec<Box<[u8]>>,
     /// Who keeps the books.
     pub ledger: Arc<dyn Ledger>,
+}
+
+impl Rules {
+    /// Whether the name of a file says that it is run and not read. Of the case of
+    /// letters a file system may make nothing.
+    pub(super) fn is_program(&self, name: &[u8]) -> bool {
+        self.programs.iter().any(|ending| {
+            let start = name.len().checked_sub(ending.len());
+            start.is_some_and(|start| name[start..].eq_ignore_ascii_case(ending))
+        })
+    }
 }
 
 impl Default for Rules {
@@ -42,6 +57,7 @@ impl Default for Rules {
             durability: Durability::default(),
             max_upload: None,
             upload_expiry: UPLOAD_EXPIRY,
+            programs: Vec::new(),
             ledger: Arc::new(NoBooks),
         }
     }

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use hythe_net::reactor::{lease, timeout, unblock};
-use hythe_net::{Input, More, Patience, Poured, Sink, Socket, Stream};
+use hythe_net::{How, Input, More, Patience, Poured, Sink, Socket, Stream};
 use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 
 use super::connector::server_name;
@@ -451,6 +451,22 @@ impl Channel {
         };
         layer.borrow_mut().tls.send_close_notify();
         timeout(FAREWELL, self.flush()).await?
+    }
+
+    /// Tells the peer that there is no more, and goes on listening. TLS has an end of
+    /// its own; the one below is left to it, since some take that for a cut.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub async fn end(&self) -> io::Result<()> {
+        if self.is_encrypted() {
+            return self.finish().await;
+        }
+        match self.socket().shutdown(How::Write) {
+            // The peer is gone altogether; what it said last is still there.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            result => result,
+        }
     }
 
     /// Closes such that the peer gets what was sent last: see [`Stream::close`].

@@ -94,8 +94,8 @@ pub fn account_page(
 <div><dt>{{ setting.lang.say("Last signed in") }}</dt><dd>{{ self::moment(seen) }}</dd></div>
 {%- endif %}
 </dl>
-<p class="row"><a class="button" href="/.hythe/links">{{ setting.lang.say("Share links") }}</a>
-{%- if setting.admin %} <a class="button" href="/.hythe/users">{{ setting.lang.say("People") }}</a>{% endif %}</p>
+<p class="row"><a class="button" href="{{ setting.mount }}/.hythe/links">{{ setting.lang.say("Share links") }}</a>
+{%- if setting.admin %} <a class="button" href="{{ setting.mount }}/.hythe/users">{{ setting.lang.say("People") }}</a>{% endif %}</p>
 <section aria-labelledby="change">
 <h2 id="change">{{ setting.lang.say("Change the password") }}</h2>
 {%- if account.temporary %}
@@ -104,7 +104,7 @@ pub fn account_page(
 {%- if let Some(wrong) = wrong %}
 <p class="wrong" id="wrong" role="alert">{{ wrong }}</p>
 {%- endif %}
-<form method="post" action="/.hythe/account">
+<form method="post" action="{{ setting.mount }}/.hythe/account">
 <input class="unseen" name="name" value="{{ account.name }}" autocomplete="username" readonly tabindex="-1" aria-hidden="true">
 <p><label for="old">{{ setting.lang.say("The current password") }}</label>
 <input id="old" name="old" type="password" autocomplete="current-password" required
@@ -123,8 +123,8 @@ pub fn account_page(
 <section aria-labelledby="leave">
 <h2 id="leave">{{ setting.lang.say("Sign out") }}</h2>
 <div class="row">
-<form method="post" action="/.hythe/sign-out"><button>{{ setting.lang.say("Sign out here") }}</button></form>
-<form method="post" action="/.hythe/sign-out"><input type="hidden" name="everywhere" value="1"><button>{{ setting.lang.say("Sign out everywhere") }}</button></form>
+<form method="post" action="{{ setting.mount }}/.hythe/sign-out"><button>{{ setting.lang.say("Sign out here") }}</button></form>
+<form method="post" action="{{ setting.mount }}/.hythe/sign-out"><input type="hidden" name="everywhere" value="1"><button>{{ setting.lang.say("Sign out everywhere") }}</button></form>
 </div>
 </section>
 </main>

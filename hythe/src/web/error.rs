@@ -22,7 +22,7 @@ pub fn error_page(
             title: reason,
             above: &[],
             here: "",
-            next: "/",
+            next: "",
         },
         status,
         reason,

@@ -28,10 +28,10 @@ pub(super) struct Crumb {
 <link rel="icon" href="data:,">
 <style>{{ STYLE|safe }}</style>
 {%- if !setting.nonce.is_empty() %}
-<script src="{{ crate::web::script_address() }}" nonce="{{ setting.nonce }}" defer></script>
+<script src="{{ setting.mount }}{{ crate::web::script_address() }}" nonce="{{ setting.nonce }}" defer></script>
 {%- endif %}
 </head>
-<body data-access="{{ setting.access.as_str() }}" data-base="{{ setting.base }}"
+<body data-access="{{ setting.access.as_str() }}" data-base="{{ setting.base }}" data-mount="{{ setting.mount }}"
 {%- if let Some(name) = setting.account %} data-account="{{ name }}"{% endif %}>
 <header>
 {%- if !here.is_empty() %}
@@ -48,16 +48,16 @@ pub(super) struct Crumb {
 <nav class="account" aria-label="{{ setting.lang.say("Account") }}">
 <ul>
 {%- if let Some(name) = setting.account %}
-<li><a href="/.hythe/account" title="{{ setting.lang.say("Your account") }}"><bdi>{{ name }}</bdi></a></li>
-<li><a href="/.hythe/links">{{ setting.lang.say("Share links") }}</a></li>
+<li><a href="{{ setting.mount }}/.hythe/account" title="{{ setting.lang.say("Your account") }}"><bdi>{{ name }}</bdi></a></li>
+<li><a href="{{ setting.mount }}/.hythe/links">{{ setting.lang.say("Share links") }}</a></li>
 {%- if setting.admin %}
-<li><a href="/.hythe/users">{{ setting.lang.say("People") }}</a></li>
+<li><a href="{{ setting.mount }}/.hythe/users">{{ setting.lang.say("People") }}</a></li>
 {%- endif %}
-<li><form method="post" action="/.hythe/sign-out"><button>{{ setting.lang.say("Sign out") }}</button></form></li>
+<li><form method="post" action="{{ setting.mount }}/.hythe/sign-out"><button>{{ setting.lang.say("Sign out") }}</button></form></li>
 {%- else %}
-<li><a href="/.hythe/sign-in?next={{ self::query_value(next) }}" rel="nofollow">{{ setting.lang.say("Sign in") }}</a></li>
+<li><a href="{{ setting.mount }}/.hythe/sign-in?next={{ self.back() }}" rel="nofollow">{{ setting.lang.say("Sign in") }}</a></li>
 {%- if setting.register %}
-<li><a href="/.hythe/sign-up?next={{ self::query_value(next) }}" rel="nofollow">{{ setting.lang.say("Sign up") }}</a></li>
+<li><a href="{{ setting.mount }}/.hythe/sign-up?next={{ self.back() }}" rel="nofollow">{{ setting.lang.say("Sign up") }}</a></li>
 {%- endif %}
 {%- endif %}
 </ul>
@@ -73,8 +73,22 @@ pub(super) struct Top<'a> {
     pub(super) above: &'a [Crumb],
     /// What this page is: its heading. Empty for pages that have one of their own.
     pub(super) here: &'a str,
-    /// The address to come back to from signing in: its path, percent-encoded.
+    /// The address to come back to from signing in: its path, percent-encoded; empty
+    /// for the root of the share.
     pub(super) next: &'a str,
+}
+
+impl Top<'_> {
+    /// Where to come back to, as a value in a query.
+    fn back(&self) -> String {
+        let root = format!("{}/", self.setting.mount);
+        let next = if self.next.is_empty() {
+            &root
+        } else {
+            self.next
+        };
+        query_value(next).to_string()
+    }
 }
 
 /// Everything after a page's content.

@@ -138,7 +138,7 @@ pub fn link_file_page(
 {%- endmatch -%}
 {%- if link.password %} · {{ setting.lang.say("with a password") }}{% endif -%}
 {%- if let Some(left) = link.left(setting) %} · {{ left }}{% endif %}</p>
-<form method="post" action="/.hythe/links"><input type="hidden" name="action" value="remove"><input type="hidden" name="id" value="{{ link.id }}"><button class="danger">{{ setting.lang.say("Remove") }}<span class="unseen"> {{ link.path }}</span></button></form>
+<form method="post" action="{{ setting.mount }}/.hythe/links"><input type="hidden" name="action" value="remove"><input type="hidden" name="id" value="{{ link.id }}"><button class="danger">{{ setting.lang.say("Remove") }}<span class="unseen"> {{ link.path }}</span></button></form>
 </li>
 {%- endfor %}
 </ul>
@@ -148,7 +148,7 @@ pub fn link_file_page(
 {%- if let Some(wrong) = form.wrong %}
 <p class="wrong" id="wrong" role="alert">{{ wrong }}</p>
 {%- endif %}
-<form method="post" action="/.hythe/links">
+<form method="post" action="{{ setting.mount }}/.hythe/links">
 <p><label for="path">{{ setting.lang.say("File or folder") }}</label>
 <input id="path" name="path" value="{{ form.path }}" autocomplete="off" autocapitalize="none" spellcheck="false" required
 {%- if form.wrong.is_some() %} aria-invalid="true" aria-describedby="wrong"{% endif %}></p>

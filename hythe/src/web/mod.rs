@@ -80,7 +80,7 @@ pub fn script_version() -> &'static str {
     &VERSION
 }
 
-/// From where pages fetch [`SCRIPT`].
+/// From where pages fetch [`SCRIPT`], below where the site is mounted.
 pub fn script_address() -> String {
     format!("/.hythe/page.js?v={}", script_version())
 }

@@ -11,7 +11,7 @@ use crate::share::Modified;
 pub(super) fn way(setting: &Setting) -> [Crumb; 1] {
     [Crumb {
         name: setting.lang.say("Files").to_owned(),
-        href: "/".to_owned(),
+        href: format!("{}/", setting.mount),
     }]
 }
 
@@ -22,7 +22,7 @@ pub(super) fn top<'a>(setting: &'a Setting, here: &'a str, above: &'a [Crumb]) -
         title: here,
         above,
         here,
-        next: "/",
+        next: "",
     }
 }
 

@@ -93,7 +93,7 @@ impl SearchPage {
                 setting: &self.setting,
                 title: &here,
                 here: &here,
-                next: above.last().map_or("/", |crumb| &crumb.href),
+                next: above.last().map_or("", |crumb| &crumb.href),
                 above: &above,
             },
             lang,
@@ -166,7 +166,7 @@ impl Layout for Html {
                 title: &title,
                 above,
                 here,
-                next: crumbs.last().map_or("/", |crumb| &crumb.href),
+                next: crumbs.last().map_or("", |crumb| &crumb.href),
             },
             lang,
             needle: None,
@@ -360,6 +360,7 @@ struct Row {
     choice: Option<Choice>,
     href: Option<String>,
     folder: bool,
+    program: bool,
     /// In which folder it was found.
     place: Option<String>,
     bytes: u64,
@@ -395,6 +396,7 @@ impl Row {
             choice,
             href,
             folder: entry.meta.is_folder(),
+            program: entry.program,
             place: None,
             bytes: entry.meta.size,
             size: quantity::size(entry.meta.size),
@@ -427,7 +429,7 @@ fn write_rows(rows: Vec<Row>, lang: Lang, out: &mut Vec<u8>) -> io::Result<()> {
 #[template(
     ext = "html",
     source = r#"{% for row in rows -%}
-<tr{% if row.folder %} class="folder"{% endif %}><td>
+<tr{% if row.folder %} class="folder"{% else if row.program %} class="program"{% endif %}><td>
 {%- match row.choice -%}
 {%- when Some(Choice::Name) %}<input type="checkbox" name="name" value="{{ row.name }}" aria-label="{{ row.name }}">
 {%- when Some(Choice::Href) %}<input type="checkbox" name="href" value="{{ row.href.as_deref().unwrap_or_default() }}" aria-label="{{ row.name }}">

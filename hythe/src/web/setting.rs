@@ -24,8 +24,11 @@ pub struct Setting {
     /// What lets its script run, fresh for each reply ([`nonce`]); if empty, there
     /// is no script.
     pub nonce: String,
-    /// What stands before the path of every link into the share: nothing, or
-    /// `/.hythe/l/TOKEN`.
+    /// What stands before the path of every page of ours: nothing, or the path that
+    /// the site is mounted on.
+    pub mount: String,
+    /// What stands before the path of every link into the share: the same, and
+    /// `/.hythe/l/TOKEN` behind it on the pages of a share link.
     pub base: String,
     /// The name of the account that is signed in.
     pub account: Option<String>,
@@ -45,6 +48,7 @@ impl Default for Setting {
         Self {
             lang: Lang::En,
             nonce: String::new(),
+            mount: String::new(),
             base: String::new(),
             account: None,
             access: Access::Read,
@@ -68,7 +72,7 @@ impl Setting {
 
     /// Whether the page is that of a share link, which has no account of its own.
     pub(super) fn is_link(&self) -> bool {
-        !self.base.is_empty()
+        self.base != self.mount
     }
 }
 

@@ -55,7 +55,7 @@ fn with_next(path: &str, next: &str) -> String {
 {%- if let Some(wrong) = form.wrong %}
 <p class="wrong" id="wrong" role="alert">{{ wrong }}</p>
 {%- endif %}
-<form method="post" action="/.hythe/sign-in">
+<form method="post" action="{{ setting.mount }}/.hythe/sign-in">
 <input type="hidden" name="next" value="{{ form.next }}">
 <p><label for="name">{{ setting.lang.say("User name") }}</label>
 <input id="name" name="name" value="{{ form.name }}" autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false" required
@@ -68,7 +68,7 @@ fn with_next(path: &str, next: &str) -> String {
 <p><button class="main">{{ setting.lang.say("Sign in") }}</button></p>
 </form>
 {%- if setting.register %}
-<p class="other">{{ setting.lang.say("New here?") }} <a href="{{ self::with_next("/.hythe/sign-up", form.next) }}">{{ setting.lang.say("Make an account") }}</a></p>
+<p class="other">{{ setting.lang.say("New here?") }} <a href="{{ setting.mount }}{{ self::with_next("/.hythe/sign-up", form.next) }}">{{ setting.lang.say("Make an account") }}</a></p>
 {%- endif %}
 </main>
 {{ Bottom|safe }}"#
@@ -87,7 +87,7 @@ struct SignIn<'a> {
 {%- if let Some(wrong) = form.wrong %}
 <p class="wrong" id="wrong" role="alert">{{ wrong }}</p>
 {%- endif %}
-<form method="post" action="/.hythe/sign-up">
+<form method="post" action="{{ setting.mount }}/.hythe/sign-up">
 <input type="hidden" name="next" value="{{ form.next }}">
 <p><label for="name">{{ setting.lang.say("User name") }}</label>
 <input id="name" name="name" value="{{ form.name }}" autocomplete="username" autocapitalize="none" autocorrect="off" spellcheck="false" required autofocus
@@ -100,7 +100,7 @@ struct SignIn<'a> {
 <input id="again" name="again" type="password" autocomplete="new-password" required></p>
 <p><button class="main">{{ setting.lang.say("Make the account") }}</button></p>
 </form>
-<p class="other">{{ setting.lang.say("Have an account already?") }} <a href="{{ self::with_next("/.hythe/sign-in", form.next) }}">{{ setting.lang.say("Sign in") }}</a></p>
+<p class="other">{{ setting.lang.say("Have an account already?") }} <a href="{{ setting.mount }}{{ self::with_next("/.hythe/sign-in", form.next) }}">{{ setting.lang.say("Sign in") }}</a></p>
 </main>
 {{ Bottom|safe }}"#
 )]

@@ -70,7 +70,7 @@ pub fn remove_page(setting: &Setting, name: &str) -> String {
 {%- else %}
 <details>
 <summary>{{ setting.lang.say("Change") }}<span class="unseen"> {{ user.name }}</span></summary>
-<form method="post" action="/.hythe/users">
+<form method="post" action="{{ setting.mount }}/.hythe/users">
 <input type="hidden" name="action" value="role"><input type="hidden" name="name" value="{{ user.name }}">
 <p><label>{{ setting.lang.say("Role") }} <select name="role">
 {%- for role in ROLES %}
@@ -78,21 +78,21 @@ pub fn remove_page(setting: &Setting, name: &str) -> String {
 {%- endfor %}
 </select></label> <button>{{ setting.lang.say("Set") }}</button></p>
 </form>
-<form method="post" action="/.hythe/users">
+<form method="post" action="{{ setting.mount }}/.hythe/users">
 <input type="hidden" name="action" value="quota"><input type="hidden" name="name" value="{{ user.name }}">
 <p><label>{{ setting.lang.say("Quota, such as 10G; empty for none") }} <input name="quota" value="{% if let Some(quota) = user.quota %}{{ quota }}{% endif %}" autocomplete="off"></label> <button>{{ setting.lang.say("Set") }}</button></p>
 </form>
-<form method="post" action="/.hythe/users">
+<form method="post" action="{{ setting.mount }}/.hythe/users">
 <input type="hidden" name="action" value="home"><input type="hidden" name="name" value="{{ user.name }}">
 <p><label>{{ setting.lang.say("Home folder") }} <input name="home" value="{{ user.home }}" autocomplete="off" autocapitalize="none" spellcheck="false"></label> <button>{{ setting.lang.say("Set") }}</button></p>
 </form>
-<form method="post" action="/.hythe/users">
+<form method="post" action="{{ setting.mount }}/.hythe/users">
 <input type="hidden" name="action" value="password"><input type="hidden" name="name" value="{{ user.name }}">
 <p><label>{{ setting.lang.say("New password") }} <input name="password" type="password" autocomplete="new-password" required></label> <button>{{ setting.lang.say("Set") }}</button></p>
 </form>
 <div class="row">
-<form method="post" action="/.hythe/users"><input type="hidden" name="action" value="sign-out"><input type="hidden" name="name" value="{{ user.name }}"><button>{{ setting.lang.say("Sign out everywhere") }}</button></form>
-<form method="post" action="/.hythe/users"><input type="hidden" name="action" value="remove"><input type="hidden" name="name" value="{{ user.name }}"><button class="danger">{{ setting.lang.say("Remove") }}</button></form>
+<form method="post" action="{{ setting.mount }}/.hythe/users"><input type="hidden" name="action" value="sign-out"><input type="hidden" name="name" value="{{ user.name }}"><button>{{ setting.lang.say("Sign out everywhere") }}</button></form>
+<form method="post" action="{{ setting.mount }}/.hythe/users"><input type="hidden" name="action" value="remove"><input type="hidden" name="name" value="{{ user.name }}"><button class="danger">{{ setting.lang.say("Remove") }}</button></form>
 </div>
 </details>
 {%- endif %}
@@ -101,7 +101,7 @@ pub fn remove_page(setting: &Setting, name: &str) -> String {
 </ul>
 <section aria-labelledby="add">
 <h2 id="add">{{ setting.lang.say("Add an account") }}</h2>
-<form method="post" action="/.hythe/users">
+<form method="post" action="{{ setting.mount }}/.hythe/users">
 <input type="hidden" name="action" value="add">
 <p><label for="name">{{ setting.lang.say("User name") }}</label>
 <input id="name" name="name" value="{{ typed }}" autocomplete="off" autocapitalize="none" autocorrect="off" spellcheck="false" required
@@ -140,9 +140,9 @@ struct Users<'a> {
 <main class="own narrow">
 <p><bdi>{{ name }}</bdi></p>
 <p>{{ setting.lang.say("Its sessions, unfinished uploads and share links end. Its files stay.") }}</p>
-<form method="post" action="/.hythe/users">
+<form method="post" action="{{ setting.mount }}/.hythe/users">
 <input type="hidden" name="action" value="remove"><input type="hidden" name="name" value="{{ name }}"><input type="hidden" name="sure" value="1">
-<p class="row"><button class="danger">{{ setting.lang.say("Remove the account") }}</button> <a class="button" href="/.hythe/users">{{ setting.lang.say("Keep it") }}</a></p>
+<p class="row"><button class="danger">{{ setting.lang.say("Remove the account") }}</button> <a class="button" href="{{ setting.mount }}/.hythe/users">{{ setting.lang.say("Keep it") }}</a></p>
 </form>
 </main>
 {{ Bottom|safe }}"#

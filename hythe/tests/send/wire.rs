@@ -1,4 +1,4 @@
-//! The protocol by hand: `docs/transfer.md` in a few lines.
+//! The protocol by hand: `docs/src/transfer.md` in a few lines.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use futures_lite::FutureExt as _;
 
 use super::gate::{Gate, Place};
-use super::worker::{ACCEPT_PAUSE, message, unless_stopped};
+use super::worker::{ACCEPT_PAUSE, message, stop_when_readable, unless_stopped};
 use super::{Failure, Limits, MuxKind, Shutdown, SocketFile};
 use crate::datagram::bound;
 use crate::reactor::{self, Reactor};
@@ -75,6 +76,7 @@ pub struct DatagramServer<H> {
     mux: MuxKind,
     limits: Limits,
     shutdown: Shutdown,
+    stop_on: Option<OwnedFd>,
 }
 
 impl<H: AsyncFn(Datagram) -> io::Result<()> + 'static> DatagramServer<H> {
@@ -95,6 +97,7 @@ impl<H: AsyncFn(Datagram) -> io::Result<()> + 'static> DatagramServer<H> {
             mux: MuxKind::EpollEdge,
             limits: Limits::default(),
             shutdown: Shutdown::default(),
+            stop_on: None,
         })
     }
 
@@ -127,6 +130,16 @@ impl<H: AsyncFn(Datagram) -> io::Result<()> + 'static> DatagramServer<H> {
         self.shutdown.clone()
     }
 
+    /// Has the server stop when `fd` becomes readable; see
+    /// [`Server::stop_on`](crate::Server::stop_on).
+    #[must_use]
+    pub fn stop_on(self, fd: impl Into<OwnedFd>) -> Self {
+        Self {
+            stop_on: Some(fd.into()),
+            ..self
+        }
+    }
+
     /// Serves until it is stopped.
     ///
     /// # Errors
@@ -137,6 +150,9 @@ impl<H: AsyncFn(Datagram) -> io::Result<()> + 'static> DatagramServer<H> {
         let (limits, failed) = (self.limits, self.failed);
         let slots = Gate::new(limits.max, usize::MAX);
         reactor.block_on(async {
+            if let Some(fd) = self.stop_on {
+                stop_when_readable(fd, self.shutdown.clone())?;
+            }
             let socket = Rc::new(DatagramSocket::new(self.socket)?);
             let handler = Rc::new(self.handler);
             let mut buffer = vec![0; LONGEST_DATAGRAM];

@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::sys;
+
 /// Raises the number of descriptors this process may have open to the most it
 /// may allow itself (`RLIMIT_NOFILE` of `getrlimit(2)`: the soft limit to the
 /// hard one), and returns it. The soft limit is that low by default for the
@@ -33,6 +35,25 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     )?;
     // "None" is no limit, which Linux does not know for this resource.
     Ok(hard.unwrap_or(u64::MAX))
+}
+
+/// Has programs that are started from here on inherit nothing but their
+/// standard streams, also of what this process itself was given open by whoever
+/// started it. What it opens is close-on-exec anyway.
+///
+/// # Errors
+/// `Unsupported` before Linux 5.11, and the kernel's own.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// hythe_net::bequeath_nothing()?;
+/// # Ok(()) }
+/// ```
+pub fn bequeath_nothing() -> io::Result<()> {
+    sys::close_on_exec_from(3).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EINVAL) => io::ErrorKind::Unsupported.into(),
+        _ => error,
+    })
 }
 
 /// Handlers open files, and some of them further connections. A crowd that

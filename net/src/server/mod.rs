@@ -39,7 +39,7 @@ mod shutdown;
 mod worker;
 
 pub use datagram::{Datagram, DatagramServer};
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{bequeath_nothing, raise_descriptor_limit};
 pub use model::{Model, MuxKind};
 pub use shutdown::Shutdown;
 

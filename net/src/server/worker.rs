@@ -403,7 +403,7 @@ pub(super) fn serve_alone(
 }
 
 /// Has `shutdown` asked as soon as `fd` is readable, by a task of this reactor.
-fn stop_when_readable(fd: OwnedFd, shutdown: Shutdown) -> io::Result<()> {
+pub(super) fn stop_when_readable(fd: OwnedFd, shutdown: Shutdown) -> io::Result<()> {
     let registration = Registration::new(fd.as_fd(), Ready::NONE)?;
     reactor::spawn(async move {
         // An error is no better a reason to go on than a signal is.

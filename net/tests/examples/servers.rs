@@ -402,7 +402,7 @@ fn udp_echo_sends_each_datagram_back_to_its_sender() {
 #[test]
 fn echo_runs_under_every_model() {
     for model in ["sequential", "threads", "forks", "events", "cores"] {
-        let mut command = Command::new(example("echo"));
+        let mut command = Command::new(example("models"));
         command.args(["127.0.0.1:0", model]);
         let server = Serving::spawn(command, |line| {
             line.strip_prefix("listening on ")?.parse().ok()
@@ -412,7 +412,11 @@ fn echo_runs_under_every_model() {
         client.expect("好");
         client.end();
     }
-    let output = run(example("echo").to_str().unwrap(), "", &["127.0.0.1:0", "x"]);
+    let output = run(
+        example("models").to_str().unwrap(),
+        "",
+        &["127.0.0.1:0", "x"],
+    );
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("forks"), "{error}");
 }

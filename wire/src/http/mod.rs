@@ -52,6 +52,7 @@
 //! # }
 //! ```
 
+pub mod cgi;
 mod chunked;
 mod fields;
 mod head;

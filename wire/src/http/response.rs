@@ -78,6 +78,29 @@ impl<'o> Head<'o> {
         self
     }
 
+    /// Adds a field whose name and value are known to be legal, such as those of
+    /// types that are nothing else; the name, in small letters, as people write it:
+    /// `Content-Type`.
+    pub fn legal_field(self, name: &str, value: &[u8]) -> Self {
+        debug_assert!(!name.is_empty() && name.bytes().all(is_token_byte));
+        debug_assert!(memchr::memchr3(b'\r', b'\n', 0, value).is_none());
+        let start = self.out.len();
+        // At once, since it is grown more slowly by pieces.
+        self.out.reserve(name.len() + value.len() + 4);
+        self.out.extend_from_slice(name.as_bytes());
+        let mut begins = true;
+        for byte in &mut self.out[start..] {
+            if begins {
+                byte.make_ascii_uppercase();
+            }
+            begins = *byte == b'-';
+        }
+        self.out.extend_from_slice(b": ");
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
     /// Adds `Content-Length`.
     pub fn length(self, length: u64) -> Self {
         self.out.extend_from_slice(b"Content-Length: ");
@@ -98,6 +121,7 @@ pub const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
         101 => "Switching Protocols",
+        102 => "Processing",
         103 => "Early Hints",
         200 => "OK",
         201 => "Created",
@@ -135,6 +159,7 @@ pub const fn reason(status: u16) -> &'static str {
         415 => "Unsupported Media Type",
         416 => "Range Not Satisfiable",
         417 => "Expectation Failed",
+        418 => "I'm a teapot",
         421 => "Misdirected Request",
         422 => "Unprocessable Content",
         423 => "Locked",

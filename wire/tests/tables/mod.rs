@@ -75,6 +75,40 @@ pub(crate) const FORMS: &[(&[u8], &[FormPart])] = &[
 /// The field's name, the file's name, and the content.
 pub(crate) type FormPart = (Option<&'static [u8]>, Option<&'static [u8]>, &'static [u8]);
 
+/// Heads of scripts' responses.
+pub(crate) const SCRIPT_HEADS: &[&[u8]] = &[
+    b"Content-Type: text/html\n\n",
+    b"content-type: text/html; charset=UTF-8\r\n\r\n",
+    b"Status: 404 Not Found\r\nX-Own: 1\n\n",
+    b"Status: 200\nContent-Length: 5\nContent-Length: 5\nContent-Type: a/b\n\n",
+    b"Location: /here?a=b\n\n",
+    b"Location: https://quay.example/\nStatus: 301\n\n",
+    b"Content-type:text/plain\nSet-Cookie: a=b\nSet-Cookie: c=d\nConnection: X-Own, close\nX-own: 1\n\n",
+    b"Content-Type: text/plain\nX-Name: \xe6\x9d\xa5\n\n",
+];
+
+/// Whole answers over FastCGI, with what they carry: output, complaints, and the exit status.
+pub(crate) const FASTCGI: &[FastCgiAnswer] = &[
+    (b"\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0", b"", b"", 0),
+    (
+        b"\x01\x06\0\x01\0\x05\0\0hello\x01\x03\0\x01\0\x08\x02\xff\x01\x02\x03\x04\0\0\0\0--",
+        b"hello",
+        b"",
+        0x0102_0304,
+    ),
+    (
+        b"\x01\x07\0\x01\0\x03\x05\0bad.....\x01\x06\0\x01\0\x01\x07\0a.......\
+          \x01\x06\0\x01\0\0\x08\0........\x01\x07\0\x01\0\0\0\0\
+          \x01\x03\0\x01\0\x08\0\0\0\0\0\x07\0\0\0\0",
+        b"a",
+        b"bad",
+        7,
+    ),
+];
+
+/// An answer, its output, its complaints, and its exit status.
+pub(crate) type FastCgiAnswer = (&'static [u8], &'static [u8], &'static [u8], u32);
+
 /// Range values.
 pub(crate) const RANGES: &[&[u8]] = &[
     b"bytes=0-1,8-",

@@ -14,10 +14,10 @@ const SHOWN: usize = 200;
 
 /// How a response begins.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: http::Body,
-    pub(super) keep_alive: bool,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: http::Body,
+    pub(crate) keep_alive: bool,
     /// All of it, as it came.
     pub(super) head: Vec<u8>,
     reason: String,
@@ -48,8 +48,14 @@ impl Answer {
     }
 
     /// Whether another head follows this one.
-    pub(super) fn is_interim(&self) -> bool {
-        self.status < 200
+    pub(crate) fn is_interim(&self) -> bool {
+        self.status < 200 && self.status != 101
+    }
+
+    /// All fields, in the order they came.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let fields = self.fields.iter();
+        fields.map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     pub(super) fn is_success(&self) -> bool {
@@ -62,7 +68,7 @@ impl Answer {
     }
 
     /// The first field of this name.
-    pub(super) fn field(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         let found = self.fields.iter();
         let mut found = found.filter(|(known, _)| known.eq_ignore_ascii_case(name));
         found.next().map(|(_, value)| value.as_slice())

@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::future::poll_fn;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -23,14 +25,14 @@ use crate::tls::{Channel, Connector};
 
 /// How many interim answers (1xx) may come before the final one: a few hints,
 /// and no stream of them without an end.
-const MAX_INTERIM: usize = 16;
+pub(crate) const MAX_INTERIM: usize = 16;
 
 /// How long to wait for a server to say whether it wants the body: old ones
 /// know nothing of that and wait as well (RFC 9110 section 10.1.1).
-const CONTINUE: Duration = Duration::from_secs(1);
+pub(crate) const CONTINUE: Duration = Duration::from_secs(1);
 
 /// How long to wait for the answer of a server that takes no more of a body.
-const LAST_WORD: Duration = Duration::from_secs(2);
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// How much of a pipe is read at a time.
 const PIECE: usize = 256 * 1024;
@@ -123,16 +125,7 @@ impl Connection {
     /// Whether a request to `url` may be sent here: it is the same server, and
     /// nothing came from it that nobody asked for, its end included.
     pub(super) fn is_fit_for(&self, url: &Url) -> bool {
-        let silent = || {
-            let peeked = self.channel.socket().peek(&mut [0]);
-            match peeked {
-                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-                Ok(0) => false,
-                // What it is, only TLS can tell.
-                Ok(_) => self.channel.is_encrypted(),
-            }
-        };
-        self.origin.is_same_origin(url) && self.buffer.is_empty() && silent()
+        self.origin.is_same_origin(url) && self.buffer.is_empty() && is_silent(&self.channel)
     }
 
     /// The proxy that requests here must name the whole address to.
@@ -166,7 +159,8 @@ impl Connection {
     }
 
     async fn next_head(&mut self, asked: Method) -> Result<Answer> {
-        hear(&self.channel, &mut self.buffer, &mut self.heard, asked).await
+        let heard = hear(&self.channel, &mut self.buffer, &mut self.heard, asked);
+        heard.await.and_then(unswitched)
     }
 
     /// Sends a request with a body, and listens meanwhile: a server that wants
@@ -204,7 +198,10 @@ impl Connection {
             let mut interim = 0;
             loop {
                 let sent = async { Event::Sent(sending.as_mut().await) };
-                let listen = async { Event::Heard(hear(channel, buffer, heard, asked).await) };
+                let listen = async {
+                    let answer = hear(channel, buffer, heard, asked).await;
+                    Event::Heard(answer.and_then(unswitched))
+                };
                 match or(sent, listen).await {
                     Event::Sent(sent) => break sent,
                     Event::Heard(answer) => {
@@ -278,8 +275,54 @@ fn unusable(mut answer: Answer) -> Answer {
     answer
 }
 
+/// Connects to where `url` is, for exchanges of another kind than ours.
+pub(crate) async fn channel_to(
+    url: &Url,
+    options: &Options,
+    connector: impl FnOnce() -> Result<Connector>,
+) -> Result<Channel> {
+    let connection = Connection::open(url, None, options, connector).await?;
+    Ok(connection.channel)
+}
+
+/// Nobody here has asked for another protocol.
+fn unswitched(answer: Answer) -> Result<Answer> {
+    match answer.status {
+        101 => Err(broken("it goes on in another protocol")),
+        _ => Ok(answer),
+    }
+}
+
+fn broken(reason: &str) -> Error {
+    Error::protocol(format!("the server's answer is broken: {reason}"))
+}
+
+/// Whether nothing came on a connection that nobody asked for, its end included.
+pub(crate) fn is_silent(channel: &Channel) -> bool {
+    match channel.socket().peek(&mut [0]) {
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        Ok(0) => false,
+        // What it is, only TLS can tell.
+        Ok(_) => channel.is_encrypted(),
+    }
+}
+
+/// Receives what is there, once there is something, holding no buffer while it
+/// waits: how much; 0 is the end.
+pub(crate) async fn receive(channel: &Channel, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut piece = lease();
+        let polled = channel.poll_recv(context, &mut piece);
+        if let Poll::Ready(Ok(count)) = polled {
+            buffer.extend_from_slice(&piece[..count]);
+        }
+        polled
+    })
+    .await
+}
+
 /// Reads one head, interim or not. What has come is not lost if it is given up.
-async fn hear(
+pub(crate) async fn hear(
     channel: &Channel,
     buffer: &mut Vec<u8>,
     heard: &mut bool,
@@ -300,11 +343,9 @@ async fn hear(
             ));
         }
         searched = buffer.len();
-        let mut piece = lease();
-        let count = channel.recv(&mut piece).await;
-        match count.map_err(|error| Error::lost(&error))? {
-            0 => return Err(Error::lost(&io::ErrorKind::UnexpectedEof.into())),
-            count => buffer.extend_from_slice(&piece[..count]),
+        let count = receive(channel, buffer).await;
+        if count.map_err(|error| Error::lost(&error))? == 0 {
+            return Err(Error::lost(&io::ErrorKind::UnexpectedEof.into()));
         }
         *heard = true;
     }
@@ -312,16 +353,12 @@ async fn hear(
 
 fn take_head(buffer: &mut Vec<u8>, asked: Method) -> Result<Answer> {
     let mut storage = FieldStorage::new();
-    let wrong = |reason: &str| Error::protocol(format!("the server's answer is broken: {reason}"));
     let parsed = Response::parse(buffer, asked, &mut storage);
     let (response, used) = match parsed {
         Ok(Some(parsed)) => parsed,
-        Ok(None) => return Err(wrong("it has no end")),
-        Err(error) => return Err(wrong(error.reason)),
+        Ok(None) => return Err(broken("it has no end")),
+        Err(error) => return Err(broken(error.reason)),
     };
-    if response.status == 101 {
-        return Err(wrong("it goes on in another protocol"));
-    }
     let answer = Answer::new(&response, &buffer[..used]);
     buffer.drain(..used);
     Ok(answer)

@@ -39,11 +39,16 @@ use super::{
     RemotePath, Result, Upload, Url,
 };
 use crate::tls::Connector;
-use answer::{Answer, shown};
+use answer::shown;
 use body::{Coding, End, Framed, Kept};
 use connection::{Connection, Outgoing};
 use proxy::basic;
 use redirect::{absolute, leaves_tls, resolve, target};
+
+pub(crate) use answer::Answer;
+pub(crate) use connection::{
+    CONTINUE, LAST_WORD, MAX_INTERIM, channel_to, hear, is_silent, receive,
+};
 
 pub use proxy::Proxies;
 

@@ -6,7 +6,7 @@
 //!   receive:  Share ◄── Receiving (a machine, on the pool) ◄────┘
 //! ```
 //!
-//! What goes over the wire is told in `docs/transfer.md`, and its messages are
+//! What goes over the wire is told in `docs/src/transfer.md`, and its messages are
 //! in [`hythe_wire::transfer`]. Whoever is interrupted on either side begins
 //! anew: what is there already is known by the hashes of its blocks, and is not
 //! sent again.

@@ -63,7 +63,7 @@ pub(super) fn answer(site: &Arc<Shared>, ask: &Arc<Ask>) -> Answer {
 }
 
 /// Refuses a request that would change something, if it came from another site.
-fn refuse_cross_site(ask: &Ask, by: By) -> Option<Reply> {
+pub(super) fn refuse_cross_site(ask: &Ask, by: By) -> Option<Reply> {
     let ours = origin::is_ours(
         ask.field("Sec-Fetch-Site"),
         ask.origin.as_deref(),

@@ -10,6 +10,8 @@ use crate::web::Lang;
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     pub(super) method: Method,
+    /// What stands before the path in addresses: where the site is mounted.
+    pub(super) mount: String,
     /// Still percent-encoded.
     pub(super) path: Vec<u8>,
     pub(super) query: Option<Vec<u8>>,
@@ -66,7 +68,7 @@ pub(super) const OWN: &[u8] = b"/.hythe/";
 
 /// The beginning of the name of the cookie with the session's token; a port
 /// follows it.
-pub(super) const COOKIE: &str = "hythe-session-";
+pub(crate) const COOKIE: &str = "hythe-session-";
 
 impl Ask {
     pub(super) fn of(request: &Request, way: Way) -> Self {
@@ -82,6 +84,7 @@ impl Ask {
         let fields = fields.map(|(name, value)| (name.as_str().into(), value.as_bytes().into()));
         Self {
             method,
+            mount: request.base().to_owned(),
             path: path.to_vec(),
             query: Head::query(request).map(<[u8]>::to_vec),
             codings: Codings::of(request),
@@ -239,10 +242,8 @@ pub(super) fn is_plain(head: &impl Head) -> bool {
     let folder = head.path().ends_with(b"/");
     // A file has no use for a query but one; pages use others against caches.
     let query_changes = query.is_some() && (folder || is_download(query));
-    !query_changes
-        && !(folder && accepts_json_before_html(head.accept()))
-        && !head.is_particular()
-        && !has_session(head)
+    let accept_changes = folder && accepts_json_before_html(head.accept());
+    !query_changes && !accept_changes && !head.is_particular() && !has_session(head)
 }
 
 /// Whether there is a session's token, of whichever port.

@@ -16,6 +16,7 @@
 //! Not here: connections, and how requests and responses come and go, which is
 //! the business of [`crate::http`].
 
+mod admit;
 mod answer;
 mod ask;
 mod change;
@@ -31,6 +32,8 @@ mod tus;
 mod visit;
 
 use std::borrow::Cow;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -39,9 +42,12 @@ use hythe_wire::http as wire;
 
 use crate::accounts::Gate;
 use crate::http::{IntoResponse as _, Ready, Request, Response, Service, date};
-use crate::share::View;
+use crate::share::{Access, Share, View};
 use answer::answer;
 use ask::{Ask, Codings, Way};
+
+pub(crate) use ask::COOKIE as SESSION_COOKIE;
+
 use ready::{Entry, Freshness, Key};
 use reply::Reply;
 
@@ -109,6 +115,34 @@ impl Site {
                 changes: AtomicU64::new(0),
             }),
         }
+    }
+}
+
+impl Site {
+    /// The files of a folder as a web site of one's own: read by everybody, with
+    /// `index.html` in place of its folder, and with scripts that run.
+    ///
+    /// ```
+    /// use hythe::http::{Router, Site};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let folder = folder.path();
+    /// let router = Router::new().mount("/static", Site::files(folder)?);
+    /// # let _ = router;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// The folder is not there, or may not be read.
+    pub fn files(folder: impl AsRef<Path>) -> io::Result<Self> {
+        let gate = Gate::new(Share::open(folder.as_ref())?, Access::Read);
+        let config = SiteConfig {
+            index: true,
+            trust_content: true,
+            ..SiteConfig::default()
+        };
+        Ok(Self::new(gate, config))
     }
 }
 

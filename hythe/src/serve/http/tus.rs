@@ -449,7 +449,12 @@ impl Talk {
     }
 
     fn created(&self, id: UploadId) -> Reply {
-        let location = [UPLOADS, id.to_string().as_bytes()].concat();
+        let location = [
+            self.ask.mount.as_bytes(),
+            UPLOADS,
+            id.to_string().as_bytes(),
+        ]
+        .concat();
         let mut reply = self.reply(201).field("Location", location);
         reply.body = Body::Bytes(Vec::new());
         reply
@@ -466,7 +471,7 @@ impl Talk {
         };
         match &progress.finished {
             Some(path) => {
-                let mut url = String::new();
+                let mut url = self.ask.mount.clone();
                 path.url_path(false, &mut url);
                 reply.field("Content-Location", url)
             }

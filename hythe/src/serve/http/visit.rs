@@ -21,8 +21,8 @@ pub(super) struct Visit {
     pub(super) account: Option<Account>,
     /// How that is known.
     pub(super) by: By,
-    /// What stands before the paths of this view in addresses: nothing, or
-    /// that of a share link.
+    /// What stands before the paths of this view in addresses: that where the site
+    /// is mounted, and that of a share link.
     pub(super) base: String,
 }
 
@@ -84,7 +84,7 @@ impl Visit {
             view,
             account: Some(account),
             by,
-            base: String::new(),
+            base: ask.mount.clone(),
         })
     }
 
@@ -93,7 +93,7 @@ impl Visit {
             view: site.gate.stranger("http", &ask.way.peer),
             account: None,
             by: By::Nobody,
-            base: String::new(),
+            base: ask.mount.clone(),
         }
     }
 
@@ -107,6 +107,7 @@ impl Visit {
         Setting {
             lang: ask.lang,
             nonce: web::nonce(),
+            mount: ask.mount.clone(),
             base: self.base.clone(),
             account: self.name().map(Into::into),
             access: self.view.access(),

@@ -92,7 +92,7 @@ function explanation(error) {
     const next = encodeURIComponent(location.pathname);
     // Beside uploads, which wait here to be tried again.
     const target = queue.length ? "_blank" : null;
-    paragraph.append(" ", el("a", { href: `/.hythe/sign-in?next=${next}`, target, text: say("Sign in") }));
+    paragraph.append(" ", el("a", { href: `${page.mount}/.hythe/sign-in?next=${next}`, target, text: say("Sign in") }));
   }
   return paragraph;
 }

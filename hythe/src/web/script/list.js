@@ -13,6 +13,7 @@ function itemOf(row) {
     href: link.getAttribute("href"),
     name: link.querySelector("bdi").textContent,
     folder: row.classList.contains("folder"),
+    program: row.classList.contains("program"),
     size: size ? Number(size.value) : 0,
   };
 }
@@ -320,7 +321,7 @@ async function share(item) {
   ], [["", say("Cancel")], ["ok", say("Make the link"), "main"]]);
   if (!answer) return;
   try {
-    const reply = await request("POST", "/.hythe/links", { body: new URLSearchParams({
+    const reply = await request("POST", `${page.mount}/.hythe/links`, { body: new URLSearchParams({
       href: item.href, expires: lasting.value, password: password.value,
       downloads: downloads.value || "0",
     }) });
@@ -337,14 +338,16 @@ async function showLink(item, link) {
   const copying = button(say("Copy"), () => copy(link, copying), { class: "main" });
   await ask(say("Share link"), [
     el("p", {}, named(item.name)), el("p", { class: "pair" }, field, copying),
-    el("p", { class: "quiet" }, el("a", { href: "/.hythe/links", text: say("All your links") })),
+    el("p", { class: "quiet" }, el("a", { href: `${page.mount}/.hythe/links`, text: say("All your links") })),
   ], [["", say("Close")]]);
 }
 
 /** What a menu offers for one file or folder. */
 function actionsFor(item) {
   const actions = [];
-  if (!item.folder) {
+  if (item.program) {
+    actions.push([say("Open"), () => location.assign(item.href)]);
+  } else if (!item.folder) {
     actions.push([say("Preview"), () => preview(item)]);
     actions.push([say("Download"), () => download(item)]);
   } else {
@@ -352,7 +355,7 @@ function actionsFor(item) {
     actions.push([say("Download zip"), () => location.assign(`${item.href}?zip`)]);
   }
   actions.push([say("Copy link"), () => copy(address(item))]);
-  if ("account" in page && !page.base) actions.push([say("Share link…"), () => share(item)]);
+  if ("account" in page && page.base === page.mount) actions.push([say("Share link…"), () => share(item)]);
   if (may("write")) {
     actions.push([say("Rename…"), () => rename(item)]);
     actions.push([say("Move…"), () => moveAll([item])]);
@@ -455,7 +458,7 @@ function dress() {
     event.preventDefault();
     go(`${here()}?q=${encodeURIComponent(field.value)}`);
   });
-  if (may("upload") && !page.base && !searching()) {
+  if (may("upload") && page.base === page.mount && !searching()) {
     document.querySelector(".send")?.remove();
     document.querySelector(".bar").prepend(el("div", { class: "tools" },
       button(say("Upload files"), () => pickFiles(false), { class: "main" }),
@@ -507,7 +510,7 @@ function dressListing() {
   const one = (act) => () => act(chosen()[0]);
   bar.querySelector("button").textContent = say("Download");
   bar.prepend(el("output"));
-  if (may("write") && !page.base) {
+  if (may("write") && page.base === page.mount) {
     bar.append(
       button(say("Rename…"), one(rename), { class: "single" }),
       button(say("Move…"), () => moveAll(chosen())),
@@ -530,12 +533,16 @@ function dressListing() {
   });
 }
 
-/** Links into the share: previews for files, and for folders uploads go on. */
+/**
+ * Links into the share: previews for files, and for folders uploads go on. Programs
+ * have pages of their own.
+ */
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a");
   if (!link || event.defaultPrevented || event.button !== 0) return;
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   const row = link.closest("#listing tbody:not(.parent) tr");
+  if (row?.classList.contains("program")) return;
   if (row && !row.classList.contains("folder")) {
     event.preventDefault();
     preview(itemOf(row));

@@ -55,7 +55,7 @@ function makeViewer() {
 
   // What may be looked at, in the order of the list.
   const around = () => rows().filter((row) => !row.hidden).map(itemOf)
-    .filter((other) => other && !other.folder);
+    .filter((other) => other && !other.folder && !other.program);
   const position = () => around().findIndex((other) => other.href === item.href);
 
   function turnBy(by) {

@@ -786,7 +786,7 @@ async function checkRemembered() {
 const target = el("div", { class: "drop", hidden: true },
   el("p", { text: say("Drop files and folders to upload them here") }));
 let dragging = 0;
-const hasFiles = (event) => may("upload") && !page.base
+const hasFiles = (event) => may("upload") && page.base === page.mount
   && [...event.dataTransfer?.types || []].includes("Files");
 
 addEventListener("dragenter", (event) => {
@@ -815,7 +815,7 @@ addEventListener("drop", async (event) => {
 });
 addEventListener("paste", (event) => {
   const pasted = [...event.clipboardData?.files || []];
-  if (!pasted.length || !may("upload") || page.base) return;
+  if (!pasted.length || !may("upload") || page.base !== page.mount) return;
   event.preventDefault();
   enqueue(pasted.map((file) => ({ file, path: file.name })));
 });

@@ -8,6 +8,7 @@
 mod ftp;
 mod gopher;
 mod http;
+pub mod php;
 pub mod tree;
 
 use std::collections::BTreeSet;

@@ -217,7 +217,7 @@ impl Change {
             .find_map(|outcome| outcome.result.as_ref().err());
         let status = failure.map_or(201, |(status, _)| *status);
         if self.ask.json {
-            let text = as_json(outcomes).to_string();
+            let text = as_json(&self.visit.base, outcomes).to_string();
             return Reply::new(status, Body::Bytes(text.into_bytes()))
                 .field("Content-Type", "application/json")
                 .field("X-Content-Type-Options", "nosniff");
@@ -226,7 +226,7 @@ impl Change {
             return self.refusal(status, &not_all(outcomes, self.ask.lang));
         }
         if self.ask.html {
-            let mut folder = String::new();
+            let mut folder = self.visit.base.clone();
             self.path.url_path(true, &mut folder);
             return self.refusal(303, "stored").field("Location", folder);
         }
@@ -262,12 +262,12 @@ fn not_all(outcomes: &[Outcome], lang: Lang) -> String {
     lang.say("not all is stored: {}").replacen("{}", &each, 1)
 }
 
-fn as_json(outcomes: &[Outcome]) -> serde_json::Value {
+fn as_json(base: &str, outcomes: &[Outcome]) -> serde_json::Value {
     let files = outcomes.iter().map(|Outcome { name, result }| {
         let name = String::from_utf8_lossy(name);
         match result {
             Ok(path) => {
-                let mut href = String::new();
+                let mut href = base.to_owned();
                 path.url_path(false, &mut href);
                 json!({ "name": name, "href": href })
             }

@@ -136,7 +136,7 @@ impl Change {
             return Err(self.not_allowed("there is something of this name already"));
         }
         match self.visit.view.make_folder(&self.path) {
-            Ok(()) => Ok(created(&self.path, true)),
+            Ok(()) => Ok(created(&self.visit.base, &self.path, true)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(self.not_allowed("there is something of this name already"))
             }
@@ -245,8 +245,8 @@ fn is_reserved(path: &RelPath) -> bool {
 }
 
 /// 201, with where it is.
-fn created(path: &RelPath, folder: bool) -> Reply {
-    let mut location = String::new();
+fn created(base: &str, path: &RelPath, folder: bool) -> Reply {
+    let mut location = base.to_owned();
     path.url_path(folder, &mut location);
     Reply::new(201, Body::Bytes(Vec::new())).field("Location", location)
 }

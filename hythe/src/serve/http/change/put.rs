@@ -93,7 +93,7 @@ impl Intake<Reply> for Put {
             Err(error) => return change.not_put(&error),
         };
         let mut reply = if stored.created {
-            created(&change.path, false)
+            created(&change.visit.base, &change.path, false)
         } else {
             Reply::new(204, Body::Nothing)
         };

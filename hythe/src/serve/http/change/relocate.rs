@@ -44,7 +44,7 @@ impl Change {
         }
         .map_err(|error| self.not_relocated(&to, &error))?;
         Ok(if created_it {
-            created(&to, meta.is_folder())
+            created(&self.visit.base, &to, meta.is_folder())
         } else {
             Reply::new(204, Body::Nothing)
         })
@@ -66,6 +66,10 @@ impl Change {
         };
         let Some(path) = local_path(destination.trim_ascii(), &self.ask.host) else {
             let text = "only within this share: Destination is on another server";
+            return Err(self.refusal(502, text));
+        };
+        let Some(path) = path.strip_prefix(self.ask.mount.as_bytes()) else {
+            let text = "only within this share: Destination is outside of it";
             return Err(self.refusal(502, text));
         };
         if path.contains(&b'?') || path.contains(&b'#') {

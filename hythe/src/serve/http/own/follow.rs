@@ -55,8 +55,8 @@ pub(super) fn without_token(said: &[u8]) -> Cow<'_, [u8]> {
 
 /// The address of a link, from the root of this server on. One with a number
 /// of downloads leads to the page about the file.
-pub(super) fn url(link: &Link, token: &str) -> String {
-    let mut url = format!("/.hythe/l/{token}/");
+pub(super) fn url(mount: &str, link: &Link, token: &str) -> String {
+    let mut url = format!("{mount}/.hythe/l/{token}/");
     if !link.is_folder && link.downloads.is_none() {
         url.extend(percent_encode(
             link.path.name().unwrap_or_default(),
@@ -118,7 +118,7 @@ fn followed(here: Here) -> Result<Followed, Reply> {
 impl Followed {
     /// Where the link leads.
     fn base(&self) -> String {
-        format!("/.hythe/l/{}", self.token)
+        format!("{}/.hythe/l/{}", self.here.ask.mount, self.token)
     }
 
     fn get(self) -> Reply {

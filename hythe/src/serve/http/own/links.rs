@@ -126,7 +126,7 @@ pub(super) fn change(here: &Here, form: &Form) -> Reply {
 fn remove(here: &Here, accounts: &Accounts, account: &Account, form: &Form) -> Reply {
     let id = text(form, "id").parse().unwrap_or(-1);
     match accounts.remove_link(id, whose(account), here.visit.view.visitor()) {
-        Ok(true) if here.is_for_people() => here.go_to("/.hythe/links"),
+        Ok(true) if here.is_for_people() => here.go_to(&here.address("/.hythe/links")),
         Ok(true) => here.json(200, &serde_json::json!({})),
         Ok(false) => here.refuse(404, "there is no such link"),
         Err(error) => here.broken(error),
@@ -136,7 +136,7 @@ fn remove(here: &Here, accounts: &Accounts, account: &Account, form: &Form) -> R
 fn make(here: &Here, accounts: &Accounts, account: &Account, form: &Form) -> Reply {
     match made(here, accounts, account, form) {
         Ok((link, token)) => {
-            let url = follow::url(&link, &token);
+            let url = follow::url(&here.ask.mount, &link, &token);
             if !here.is_for_people() {
                 return here.json(201, &Told::of(&link, &account.home, Some(&url)));
             }
@@ -171,7 +171,7 @@ fn made(
         let text = lang.say("There is no such file or folder.");
         (404, text.to_owned())
     };
-    let path = path_of(form).ok_or_else(none)?;
+    let path = path_of(&here.ask.mount, form).ok_or_else(none)?;
     let meta = here
         .visit
         .view
@@ -205,7 +205,7 @@ fn told(lang: Lang, error: &io::Error) -> (u16, String) {
 
 /// What is to be shared: `path` as people write it, or `href` as it stands in a
 /// URL, which has every byte.
-fn path_of(form: &Form) -> Option<RelPath> {
+fn path_of(mount: &str, form: &Form) -> Option<RelPath> {
     let href = bytes(form, "href");
     if href.is_empty() {
         let path = bytes(form, "path");
@@ -213,7 +213,8 @@ fn path_of(form: &Form) -> Option<RelPath> {
             .then(|| RelPath::root().resolve(path).ok())
             .flatten();
     }
-    RelPath::from_url_path(href).ok().map(|(path, _)| path)
+    let path = href.strip_prefix(mount.as_bytes())?;
+    RelPath::from_url_path(path).ok().map(|(path, _)| path)
 }
 
 fn terms(lang: Lang, form: &Form) -> Result<LinkTerms<'_>, (u16, String)> {

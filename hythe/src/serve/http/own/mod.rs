@@ -139,6 +139,11 @@ impl Here {
             .field("Cache-Control", "no-store")
     }
 
+    /// The address of a page of this site.
+    fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.ask.mount)
+    }
+
     /// On to another page.
     fn go_to(&self, path: &str) -> Reply {
         Reply::new(303, Body::Bytes(Vec::new()))

@@ -55,7 +55,7 @@ pub(super) fn first(site: &Shared, ask: &Ask, visit: &Visit, needed: Access) -> 
         accounts: false,
         ..visit.setting(site, ask)
     };
-    let mut next = ask.path.clone();
+    let mut next = [ask.mount.as_bytes(), &ask.path].concat();
     if let Some(query) = &ask.query {
         next.push(b'?');
         next.extend_from_slice(query);
@@ -177,7 +177,11 @@ fn begin(here: &Here, form: &Form, account: &Account, status: u16) -> Reply {
     };
     let reply = if here.is_for_people() {
         let next = local(bytes(form, "next"));
-        here.go_to(if next.is_empty() { "/" } else { next })
+        if next.is_empty() {
+            here.go_to(&here.address("/"))
+        } else {
+            here.go_to(next)
+        }
     } else {
         let signed = Signed {
             name: &account.name,
@@ -211,7 +215,7 @@ pub(super) fn sign_out(here: &Here, form: &Form) -> Reply {
     }
     end(here);
     let reply = if here.is_for_people() {
-        here.go_to("/")
+        here.go_to(&here.address("/"))
     } else {
         here.json(200, &serde_json::json!({}))
     };
@@ -229,7 +233,7 @@ fn local(next: &[u8]) -> &str {
         && !path.contains('\\')
         && path.bytes().all(|byte| byte.is_ascii_graphic())
         // Whoever has signed in is not to be asked to do so again.
-        && !path.starts_with("/.hythe/sign-");
+        && !path.contains("/.hythe/sign-");
     if fits { path } else { "" }
 }
 

@@ -155,7 +155,7 @@ fn quota(form: &Form) -> Result<Option<u64>, Refused> {
 fn done(here: &Here, accounts: &Accounts, action: &str) -> Reply {
     if here.is_for_people() {
         // On to the page, so that a reload does nothing again.
-        return here.go_to("/.hythe/users");
+        return here.go_to(&here.address("/.hythe/users"));
     }
     page(
         here,

@@ -4,7 +4,7 @@
 //! per core (`cores`, the default). What differs is what a client costs, and
 //! whom it can keep waiting.
 //!
-//! `cargo run -p hythe-net --example echo -- 127.0.0.1:7007 threads`
+//! `cargo run -p hythe-net --example models -- 127.0.0.1:7007 threads`
 
 use std::{env, io};
 

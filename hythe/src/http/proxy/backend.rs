@@ -1,0 +1,394 @@
+//! [`Backend`]: where requests go on to.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+
+use ::http::StatusCode;
+use hythe_net::option::NoDelay;
+use hythe_net::reactor::timeout;
+use hythe_net::{Addr, Patience, Stream};
+use percent_encoding::percent_decode;
+
+use super::super::path::below;
+use super::super::{Error, Request};
+use super::{CONNECT, Failure};
+use crate::client::{self, Error as Failed, Options, Scheme, Url, channel_to};
+use crate::tls::{Channel, Connector};
+
+/// A server that answers in our place.
+pub(super) struct Backend {
+    at: At,
+    /// What stands in place of the path above a mount, without a slash at its
+    /// end, if anything does.
+    path: Option<String>,
+    /// Our name in `Via`, which nobody else has.
+    pseudonym: String,
+}
+
+enum At {
+    /// Over TLS, if there is somebody to trust.
+    Url(Url, Option<Connector>),
+    Unix(Addr),
+}
+
+impl Backend {
+    pub(super) fn parse(text: &str) -> io::Result<Self> {
+        let (at, path) = match text.strip_prefix("unix:") {
+            Some(rest) => {
+                let (socket, path) = match rest.split_once(":/") {
+                    Some((socket, path)) => (socket, Some(format!("/{path}"))),
+                    None => (rest, None),
+                };
+                if socket.is_empty() {
+                    return Err(wrong("a path is missing behind unix:; unix:/run/app.sock"));
+                }
+                (At::Unix(format!("unix:{socket}").parse()?), path)
+            }
+            None => {
+                let url = Url::parse(text).map_err(wrong)?;
+                let connector = match url.scheme {
+                    Scheme::Http => None,
+                    Scheme::Https => Some(
+                        client::connector(&Options::default(), Some("http/1.1"))
+                            .map_err(io::Error::other)?,
+                    ),
+                    _ => {
+                        return Err(wrong(format!(
+                            "{}: is no backend; http://, https:// and unix: are",
+                            url.scheme.as_str()
+                        )));
+                    }
+                };
+                if url.login.is_some() {
+                    return Err(wrong(
+                        "nobody is signed in at a backend; leave the name and password out",
+                    ));
+                }
+                let rest = text.split_once("://").unwrap_or_default().1;
+                let path = rest.find('/').map(|at| rest[at..].to_owned());
+                if rest.contains(['?', '#']) {
+                    return Err(wrong(
+                        "a backend's URL ends with its path; leave out ? and #",
+                    ));
+                }
+                (At::Url(url, connector), path)
+            }
+        };
+        if let Some(path) = &path
+            && !path.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return Err(wrong(format!(
+                "what is not ASCII in the path {path:?} must be percent-encoded"
+            )));
+        }
+        let mut number = [0; 8];
+        getrandom::fill(&mut number).map_err(io::Error::other)?;
+        Ok(Self {
+            at,
+            path: path.map(|path| path.trim_end_matches('/').to_owned()),
+            pseudonym: format!("hythe-{:016x}", u64::from_ne_bytes(number)),
+        })
+    }
+
+    /// What stands in place of the path above a mount, if anything does.
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    pub(super) fn pseudonym(&self) -> &str {
+        &self.pseudonym
+    }
+
+    /// Its own name and port, as `Host` has it, for those who have no name for us
+    /// or need theirs.
+    pub(super) fn authority(&self) -> String {
+        match &self.at {
+            At::Url(url, _) => url.authority(),
+            At::Unix(_) => "localhost".into(),
+        }
+    }
+
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(&self.at, At::Url(_, Some(_)))
+    }
+
+    /// What to ask there for what is asked here.
+    ///
+    /// # Errors
+    /// 400 for a path that somebody who decodes more than we do could take for one
+    /// above that of the backend.
+    pub(super) fn target(&self, request: &Request) -> Result<Vec<u8>, Error> {
+        let (path, query) = path_and_query(request.target());
+        if path == b"*" {
+            return Ok(path.to_vec());
+        }
+        let rest = below(path, request.base());
+        if climbs(&rest) {
+            return Err(Error::new(
+                StatusCode::BAD_REQUEST,
+                "a path with `..` behind an encoded slash is not handed on",
+            ));
+        }
+        let mut target = match &self.path {
+            Some(path) => [path.as_bytes(), &rest].concat(),
+            None => below(path, ""),
+        };
+        if target.is_empty() {
+            target.push(b'/');
+        }
+        if let Some(query) = query {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        Ok(target)
+    }
+
+    /// A `Location` that leads to the backend itself, as one that leads here;
+    /// `base` is where it is mounted.
+    pub(super) fn here<'l>(&self, location: &'l [u8], base: &str) -> Cow<'l, [u8]> {
+        self.path_here(location, base)
+            .map_or(Cow::Borrowed(location), Cow::Owned)
+    }
+
+    fn path_here(&self, location: &[u8], base: &str) -> Option<Vec<u8>> {
+        let At::Url(url, _) = &self.at else {
+            return None;
+        };
+        let text = std::str::from_utf8(location).ok()?;
+        let found = Url::parse(text).ok()?;
+        if !found.is_same_origin(url) || found.login.is_some() {
+            return None;
+        }
+        let rest = text.split_once("://")?.1;
+        let path = match rest.find(['/', '?', '#']) {
+            Some(at) if rest[at..].starts_with('/') => rest[at..].to_owned(),
+            Some(at) => format!("/{}", &rest[at..]),
+            None => "/".to_owned(),
+        };
+        let path = match &self.path {
+            None => path,
+            Some(own) => {
+                let below = path.strip_prefix(own.as_str())?;
+                let whole = below.is_empty() || below.starts_with(['/', '?', '#']);
+                format!("{base}{}", whole.then_some(below)?)
+            }
+        };
+        // Two slashes at the beginning would be another host.
+        let second = path.as_bytes().get(1);
+        let is_path = path.starts_with('/') && !matches!(second, Some(b'/' | b'\\'));
+        is_path.then(|| path.into_bytes())
+    }
+
+    /// Connects.
+    pub(super) async fn connect(&self, patience: Patience) -> Result<Channel, Failure> {
+        match timeout(CONNECT, self.dial(patience)).await {
+            Ok(connected) => Ok(connected?),
+            Err(_) => Err(Failure::Slow(
+                "the server behind this one takes too long to be reached",
+            )),
+        }
+    }
+
+    async fn dial(&self, patience: Patience) -> Result<Channel, Failed> {
+        let channel = match &self.at {
+            At::Url(url, connector) => {
+                let options = Options {
+                    // The limit is that of all of it.
+                    connect: CONNECT * 2,
+                    stall: patience.idle,
+                    ..Options::default()
+                };
+                let none = || Failed::unsupported("there is nobody to trust");
+                let connector = || connector.clone().ok_or_else(none);
+                channel_to(url, &options, connector).await?
+            }
+            At::Unix(address) => {
+                let connected = Stream::connect(address, None, CONNECT).await;
+                Channel::plain(connected.map_err(|error| Failed::unreachable(&error))?)
+            }
+        };
+        channel.socket().set(NoDelay(true)).ok();
+        channel.set_patience(patience);
+        Ok(channel)
+    }
+}
+
+/// As it may be shown in a log.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.at {
+            At::Url(url, _) => write!(f, "{}://{}", url.scheme.as_str(), url.authority()),
+            At::Unix(address) => address.fmt(f),
+        }
+    }
+}
+
+fn wrong(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text.into())
+}
+
+/// The path and the query of a request target, as they stand there.
+fn path_and_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (path, query) = match target.iter().position(|&byte| byte == b'?') {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
+    };
+    // That of a proxy has a scheme and a host first.
+    let absolute = path.windows(3).position(|part| part == b"://");
+    let path = match absolute {
+        Some(at) if !path.starts_with(b"/") => {
+            let rest = &path[at + 3..];
+            let begin = rest.iter().position(|&byte| byte == b'/');
+            begin.map_or(&b"/"[..], |begin| &rest[begin..])
+        }
+        _ => path,
+    };
+    (path, query)
+}
+
+/// Whether a path leads out of itself once it is decoded, backslashes are slashes,
+/// and what follows a semicolon does not count: some programs see it so.
+fn climbs(path: &[u8]) -> bool {
+    let decoded: Vec<u8> = percent_decode(path).collect();
+    decoded
+        .split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| segment.split(|&byte| byte == b';').next() == Some(b".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use ::http::Method;
+
+    use super::*;
+
+    fn backend(url: &str) -> Backend {
+        Backend::parse(url).unwrap()
+    }
+
+    fn target(url: &str, asked: &str, depth: usize) -> Result<String, u16> {
+        let mut request = Request::new(Method::GET, asked).unwrap();
+        let path = request.path().to_owned();
+        let base = path.split('/').take(depth + 1).map(|part| part.len() + 1);
+        let base = base.sum::<usize>() - 1;
+        request.set_rest(path.len() - base.min(path.len()));
+        let target = backend(url).target(&request);
+        let text = target.map(|target| String::from_utf8(target).unwrap());
+        text.map_err(|error| error.status().as_u16())
+    }
+
+    #[test]
+    fn paths_go_on_whole_or_with_the_mount_replaced() {
+        for (url, asked, expected) in [
+            ("http://h", "/api/x?y=1", Ok("/api/x?y=1")),
+            ("http://h", "/api", Ok("/api")),
+            ("http://h", "/api?", Ok("/api?")),
+            ("http://h/", "/api/x?y=1", Ok("/x?y=1")),
+            ("http://h/", "/api", Ok("/")),
+            ("http://h/", "/api/", Ok("/")),
+            ("http://h/v1", "/api/x", Ok("/v1/x")),
+            ("http://h/v1/", "/api/x", Ok("/v1/x")),
+            ("http://h/v1/", "/api/", Ok("/v1/")),
+            ("http://h/v1/", "/api", Ok("/v1")),
+            ("unix:/run/app:/v1/", "/api/x", Ok("/v1/x")),
+            ("unix:/run/app", "/api/x", Ok("/api/x")),
+            // Byte for byte.
+            (
+                "http://h/",
+                "/api/%61%2fb//c/%e6?%zz",
+                Ok("/%61%2fb//c/%e6?%zz"),
+            ),
+            ("http://h", "/%61pi/%61", Ok("/%61pi/%61")),
+            ("http://h/", "/%61pi/%61", Ok("/%61")),
+            // Dot segments.
+            ("http://h/", "/api/a/../b/./%2E", Ok("/b/")),
+            ("http://h/", "/x/../api/%2e%2E/api/y", Ok("/y")),
+            ("http://h/v1/", "/api/..%2fadmin", Err(400)),
+            ("http://h/v1/", "/api/a/..%5Cadmin", Err(400)),
+            ("http://h", "/api/..;/admin", Err(400)),
+            ("http://h", "/api/...", Ok("/api/...")),
+            // The form for proxies.
+            ("http://h/", "http://q/api/x?http://y/", Ok("/x?http://y/")),
+        ] {
+            let found = target(url, asked, 1);
+            assert_eq!(found, expected.map(str::to_owned), "{url} {asked}");
+        }
+        for (url, asked, expected) in [
+            ("http://h", "/x", "/x"),
+            ("http://h/v1", "/x", "/v1/x"),
+            ("http://h/", "http://q", "/"),
+            ("http://h/", "http://q?a", "/?a"),
+        ] {
+            assert_eq!(
+                target(url, asked, 0).as_deref(),
+                Ok(expected),
+                "{url} {asked}"
+            );
+        }
+    }
+
+    #[test]
+    fn places_of_the_backend_are_places_here() {
+        for (url, location, expected) in [
+            ("http://h:9000", "http://h:9000/api/y?z", "/api/y?z"),
+            ("http://h:9000", "http://H:9000", "/"),
+            ("http://h", "http://h:80/y#z", "/y#z"),
+            ("http://h:9000/", "http://h:9000/y", "/api/y"),
+            ("http://h:9000/", "http://h:9000/", "/api/"),
+            ("http://h:9000/", "http://h:9000?y", "/api/?y"),
+            ("http://h:9000/v1/", "http://h:9000/v1/y", "/api/y"),
+            ("http://h:9000/v1/", "http://h:9000/v1", "/api"),
+            // Those are other places, or relative to where the client is.
+            (
+                "http://h:9000/v1/",
+                "http://h:9000/v10",
+                "http://h:9000/v10",
+            ),
+            ("http://h:9000", "http://h:9001/y", "http://h:9001/y"),
+            ("http://h:9000", "https://h:9000/y", "https://h:9000/y"),
+            ("http://h:9000", "/y", "/y"),
+            ("http://h:9000", "y", "y"),
+            ("http://h:9000", "//h:9000/y", "//h:9000/y"),
+            // And this would become one.
+            (
+                "http://h:9000",
+                "http://h:9000//evil/",
+                "http://h:9000//evil/",
+            ),
+            (
+                "http://h:9000",
+                "http://h:9000/\\evil/",
+                "http://h:9000/\\evil/",
+            ),
+            (
+                "http://h:9000",
+                "http://h:9000@evil/",
+                "http://h:9000@evil/",
+            ),
+            ("unix:/run/app", "http://localhost/y", "http://localhost/y"),
+        ] {
+            let found = backend(url).here(location.as_bytes(), "/api").into_owned();
+            assert_eq!(found, expected.as_bytes(), "{url} {location}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_backend_is_refused_with_the_reason() {
+        for (url, said) in [
+            ("", "no URL"),
+            ("127.0.0.1:9000", "no URL"),
+            ("ftp://h/", "http://, https:// and unix: are"),
+            ("http://", "no host"),
+            ("http://h:99999", "no host"),
+            ("http://anna:secret@h/", "leave the name and password out"),
+            ("http://h/?x", "leave out ? and #"),
+            ("http://h#x", "leave out ? and #"),
+            ("http://h/留言", "percent-encoded"),
+            ("unix:", "a path is missing"),
+        ] {
+            let error = Backend::parse(url).err().unwrap().to_string();
+            assert!(error.contains(said), "{url}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}
