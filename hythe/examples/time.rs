@@ -17,6 +17,7 @@ const PAGE: &str = r#"<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>The time here</title>
+<link rel="icon" href="data:,">
 <style>
   :root { color-scheme: light dark; font-family: system-ui, sans-serif }
   body { display: grid; place-content: center; min-height: 90vh; text-align: center }
@@ -27,7 +28,11 @@ const PAGE: &str = r#"<!doctype html>
 <p id="date"></p>
 <p id="state" role="status">connecting…</p>
 <script>
-  const show = (id, text) => document.getElementById(id).textContent = text;
+  const show = (id, text) => {
+    const at = document.getElementById(id);
+    // What stays the same is not read out again.
+    if (at.textContent !== text) at.textContent = text;
+  };
   const clock = new EventSource("clock");
   clock.addEventListener("tick", event => {
     const [date, time, zone] = event.data.split("\n");

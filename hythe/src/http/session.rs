@@ -565,11 +565,16 @@ impl<S: Service> Session<S> {
     fn head_unlogged(&self, mut response: Response, terms: &Terms) -> (Vec<u8>, super::Body) {
         let status = response.status();
         let body = response.take_body();
-        let without_body = terms.verb == Verb::Head || status == StatusCode::NOT_MODIFIED;
+        let reset = status == StatusCode::RESET_CONTENT;
+        let without_body = terms.verb == Verb::Head || status == StatusCode::NOT_MODIFIED || reset;
         let framing = if status == StatusCode::NO_CONTENT || status.is_informational() {
             head::Framing::None
-        } else if without_body && body.is_empty() {
-            // What it would be long, only who answers can know.
+        } else if reset {
+            // It has no content, and unlike 204 has to say so (RFC 9110 §15.3.6).
+            head::Framing::Length(0)
+        } else if without_body && (body.is_empty() || status == StatusCode::NOT_MODIFIED) {
+            // What it would be long, only who answers can know; and what comes with a
+            // 304 is not what it would be.
             let told = response.headers().get(CONTENT_LENGTH);
             let length = told.and_then(|length| length.to_str().ok()?.parse().ok());
             match (length, status == StatusCode::NOT_MODIFIED) {

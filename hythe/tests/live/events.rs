@@ -85,7 +85,7 @@ fn who_sends_is_dropped_when_nobody_listens_any_more() {
 #[test]
 fn silence_is_broken_by_comments_and_ends_nothing() {
     // Nobody may be silent for longer otherwise.
-    let live = Live::impatient(Duration::from_millis(300));
+    let live = Live::impatient(Duration::from_secs(1));
     for open in [Line::plain, Line::tls] {
         let mut line = open(&live);
         line.ask("/events/silence?heartbeat=20", &["Connection: close"]);
@@ -95,7 +95,7 @@ fn silence_is_broken_by_comments_and_ends_nothing() {
         line.leave();
     }
     let mut line = Line::plain(&live);
-    line.ask("/events/silence?heartbeat=1000", &[]);
+    line.ask("/events/silence?heartbeat=1500", &[]);
     let mut comment = [0; "3\r\n:\n\n\r\n".len()];
     line.read_exact(&mut comment).unwrap();
     line.leave();
@@ -114,9 +114,12 @@ fn who_never_reads_is_waited_for_and_then_given_up() {
             line
         })
         .collect();
-    let grown = live.memory().saturating_sub(before);
-    assert!(grown < 8 * 1024, "{grown} KiB");
-    eventually("all given up", || live.working() == 0);
+    eventually("all given up", || {
+        // Little is kept for them meanwhile.
+        let grown = live.memory().saturating_sub(before);
+        assert!(grown < 8 * 1024, "{grown} KiB");
+        live.working() == 0
+    });
     drop(flooded);
     live.settled();
 }

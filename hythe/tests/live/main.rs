@@ -43,6 +43,8 @@ fn play(script: &str, url: &str) {
     let installed = tools.join("node/node_modules/playwright-core").is_dir();
     assert!(installed, "run scripts/test, which installs the clients");
     tool("chromium");
-    let stage = json!({ "hythe": env!("CARGO_BIN_EXE_hythe"), "tools": tools, "url": url });
+    let stage = json!({ "hythe": env!("CARGO_BIN_EXE_hythe"), "tools": tools, "url": url,
+        // Where pictures go, for those who want to look at them.
+        "shots": std::env::var("HYTHE_SHOTS").ok() });
     run(tool("node").arg(beside(script)).arg(stage.to_string()));
 }

@@ -41,7 +41,7 @@ const DRAIN: Duration = PATIENCE.saturating_mul(2);
 struct Working(Arc<AtomicUsize>);
 
 impl Working {
-    fn begin(&self) -> Working {
+    fn begin(&self) -> Self {
         self.0.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(&self.0))
     }

@@ -228,10 +228,10 @@ fn one_that_does_not_answer_a_close_is_waited_for_no_longer_than_said() {
 #[test]
 fn the_silent_are_asked_and_then_given_up() {
     // Nobody may be silent for longer, but where pings watch over that.
-    let live = Live::impatient(Duration::from_millis(300));
+    let live = Live::impatient(Duration::from_secs(1));
     for open in [Line::plain, Line::tls] {
-        let mut line = open(&live).upgrade("/echo?ping=50");
-        for _ in 0..20 {
+        let mut line = open(&live).upgrade("/echo?ping=1500");
+        for _ in 0..2 {
             assert_eq!(line.frame().unwrap(), (PING, Vec::new()));
             line.send(PONG, b"");
         }
@@ -249,13 +249,6 @@ fn the_silent_are_asked_and_then_given_up() {
         }
         line.leave();
     }
-    // A silence that is longer than anybody may take otherwise.
-    let mut line = Line::plain(&live).upgrade("/echo?ping=1000");
-    assert_eq!(line.frame().unwrap(), (PING, Vec::new()));
-    line.send(TEXT, b"here");
-    assert_eq!(line.frame().unwrap(), (TEXT, b"here".to_vec()));
-    line.send(CLOSE, NORMAL);
-    assert_eq!(line.closed().0, 1000);
     live.settled();
 }
 
@@ -293,11 +286,13 @@ fn who_never_reads_is_waited_for_and_then_given_up() {
     let mut other = Line::plain(&live).upgrade("/echo");
     other.send(TEXT, b"other");
     assert_eq!(other.frame().unwrap(), (TEXT, b"other".to_vec()));
-    let grown = live.memory().saturating_sub(before);
-    assert!(grown < 8 * 1024, "{grown} KiB");
     other.send(CLOSE, NORMAL);
     assert_eq!(other.closed().0, 1000);
-    eventually("all given up", || live.working() == 0);
+    eventually("all given up", || {
+        let grown = live.memory().saturating_sub(before);
+        assert!(grown < 8 * 1024, "{grown} KiB");
+        live.working() == 0
+    });
     drop((flooded, talker));
     live.settled();
 }

@@ -115,7 +115,8 @@ impl<'o> Head<'o> {
     }
 }
 
-/// The reason phrase of a status code (RFC 9110 section 15), empty for one we never send.
+/// The reason phrase of a status code (RFC 9110 section 15, and what else is
+/// registered), empty for others.
 pub const fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",
