@@ -115,7 +115,7 @@ mod tests {
             assert_eq!(prefix(path).as_deref(), Ok(expected));
         }
         for (path, said) in [
-            ("/", "the share is there"),
+            ("/", "the share is at"),
             ("", "begin with a slash"),
             ("api", "begin with a slash: /api"),
             ("/.hythe", "the server's own"),

@@ -215,11 +215,19 @@ impl Served {
     /// What it has only read, of its own program for one, belongs to all who read
     /// it, and to whoever is left when the others end.
     pub fn private_memory(&self) -> u64 {
+        self.memory("Private_Dirty:")
+    }
+
+    /// The memory in KiB that no file is behind. A program that was just built is
+    /// still to be written to the disk, and counts as private where one reads it.
+    pub fn anonymous_memory(&self) -> u64 {
+        self.memory("Anonymous:")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
         let text = fs::read_to_string(path).unwrap();
-        let written = text
-            .lines()
-            .find_map(|line| line.strip_prefix("Private_Dirty:"));
+        let written = text.lines().find_map(|line| line.strip_prefix(kind));
         let kib = written.unwrap().trim().strip_suffix(" kB");
         kib.unwrap().parse().unwrap()
     }

@@ -392,7 +392,7 @@ fn the_backend_is_as_fast_as_the_client_reads() {
     let sent = Arc::<AtomicU64>::default();
     let backend = endless(&sent);
     let front = Front::of(&backend);
-    let before = front.server.private_memory();
+    let before = front.server.anonymous_memory();
     let mut client = front.client();
     client.send(&request("GET", "/api/", &[]));
     assert_eq!(client.head().status, 200);
@@ -407,7 +407,7 @@ fn the_backend_is_as_fast_as_the_client_reads() {
     let second = settled(&sent);
     assert!(second > 32 << 20, "{second}");
     assert!(second < (64 << 20) + IN_SOCKETS, "{second}");
-    let memory = front.server.private_memory().saturating_sub(before);
+    let memory = front.server.anonymous_memory().saturating_sub(before);
     assert!(memory < 8 << 10, "{memory} KiB more");
     // Who leaves is not sent anything more.
     drop(client);
@@ -423,7 +423,7 @@ fn the_client_is_as_fast_as_the_backend_reads() {
         send.lock().unwrap().send(peer).unwrap();
     });
     let front = Front::of(&backend);
-    let before = front.server.private_memory();
+    let before = front.server.anonymous_memory();
     let sent = Arc::<AtomicU64>::default();
     let mut stream = connect(front.address());
     stream
@@ -442,7 +442,7 @@ fn the_client_is_as_fast_as_the_backend_reads() {
     let mut peer = peers.recv_timeout(super::PATIENCE).unwrap();
     let first = settled(&sent);
     assert!(first < IN_SOCKETS, "{first}");
-    let memory = front.server.private_memory().saturating_sub(before);
+    let memory = front.server.anonymous_memory().saturating_sub(before);
     assert!(memory < 8 << 10, "{memory} KiB more");
     let mut body = vec![0; 64 << 20];
     peer.0.read_exact(&mut body).unwrap();
@@ -498,7 +498,7 @@ fn gibibytes_pass_in_little_memory() {
         }
     });
     let front = Front::of(&backend);
-    let before = front.server.private_memory();
+    let before = front.server.anonymous_memory();
     for target in ["length", "chunks"] {
         let mut curl = tool("curl");
         curl.args([
@@ -529,6 +529,6 @@ fn gibibytes_pass_in_little_memory() {
             "{source}: {output:?}"
         );
     }
-    let memory = front.server.private_memory().saturating_sub(before);
+    let memory = front.server.anonymous_memory().saturating_sub(before);
     assert!(memory < 8 << 10, "{memory} KiB more");
 }

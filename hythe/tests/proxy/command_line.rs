@@ -18,7 +18,7 @@ fn what_can_not_be_done_stops_the_start_with_the_reason() {
         ),
         (
             &["--proxy", "/=http://h"],
-            "the share is there; name a path below",
+            "the share is at `/`; name a path below",
         ),
         (
             &["--proxy", "/.hythe/x=http://h"],
@@ -30,7 +30,7 @@ fn what_can_not_be_done_stops_the_start_with_the_reason() {
         ),
         (
             &["--proxy", "/a/../b=http://h"],
-            "no path to put a server at",
+            "no path to put something at",
         ),
         (
             &["--proxy", "/api=ftp://h"],

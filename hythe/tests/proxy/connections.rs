@@ -459,13 +459,13 @@ fn nothing_is_left_behind() {
         round();
     }
     thread::sleep(Duration::from_millis(100));
-    let memory = front.server.private_memory();
+    let memory = front.server.anonymous_memory();
     for _ in 0..250 {
         round();
     }
     eventually("descriptors are given back", || {
         front.server.sockets() <= before
     });
-    let grown = front.server.private_memory().saturating_sub(memory);
+    let grown = front.server.anonymous_memory().saturating_sub(memory);
     assert!(grown < 2 << 10, "{grown} KiB more");
 }

@@ -292,7 +292,7 @@ fn what_is_said_early_is_heard_and_one_end_is_not_both() {
         assert_ne!(stream.read_line(&mut head).unwrap(), 0, "{head}");
     }
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-    assert!(head.contains("\r\nSec-Websocket-Accept: y\r\n"), "{head}");
+    assert!(head.contains("\r\nSec-WebSocket-Accept: y\r\n"), "{head}");
     assert!(head.contains("\r\nConnection: Upgrade\r\n"), "{head}");
     stream.get_mut().write_all(b" words").unwrap();
     stream.get_ref().shutdown(Shutdown::Write).unwrap();
