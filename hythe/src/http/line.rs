@@ -5,15 +5,22 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hythe_net::{Connection, More, reactor};
-use hythe_wire::http::{Chunked, Error, Framing};
+use hythe_wire::http::{Chunked, Error, Framing, Request};
 
 use crate::tls::Channel;
 
 /// What who waits for it is told once its body is wanted (RFC 9110 §10.1.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How long a client that has ended its direction is taken to be still listening, if
+/// it had said that this was its last request: tools that are fed by a pipe do so.
+/// Nothing tells them from those that have left, for whom nobody should work much
+/// longer.
+const STILL_LISTENING: Duration = Duration::from_secs(5);
 
 pub(super) struct Line {
     pub(super) connection: Connection<Channel>,
@@ -24,6 +31,8 @@ pub(super) struct Line {
     /// Which exchange this is: whoever holds the body of an earlier one has
     /// nothing to read.
     exchange: Cell<u32>,
+    /// Whether the client wants to ask nothing more.
+    last: Cell<bool>,
     /// Why nothing more can come, if that is so.
     lost: Cell<Option<io::ErrorKind>>,
 }
@@ -126,6 +135,7 @@ impl Line {
                 held: false,
             }),
             exchange: Cell::new(0),
+            last: Cell::new(false),
             lost: Cell::new(None),
         }
     }
@@ -134,9 +144,11 @@ impl Line {
         &self.connection.stream
     }
 
-    /// Begins an exchange with a body of this framing: its number, for who reads
-    /// the body.
-    pub(super) fn begin(&self, framing: Framing, waits: bool) -> u32 {
+    /// Begins an exchange by the head of a request: its number, for who reads the
+    /// body.
+    pub(super) fn begin(&self, head: &Request<'_, '_>) -> u32 {
+        let (framing, waits) = (head.framing, head.expect_continue);
+        self.last.set(!head.keep_alive);
         *self.coming.borrow_mut() = Coming {
             left: Left::of(framing),
             waits,
@@ -215,6 +227,16 @@ impl Line {
 
     pub(super) fn set_lost(&self, error: &io::Error) {
         self.lost.set(Some(error.kind()));
+    }
+
+    /// Waits until nobody is there any more to hear an answer, as far as can be told.
+    pub(super) async fn gone(&self) {
+        // Only we are waited for.
+        self.stream().set_deadline(None);
+        if self.stream().ended().await.is_ok() && self.last.get() {
+            reactor::sleep(STILL_LISTENING).await;
+        }
+        self.lost.set(Some(io::ErrorKind::ConnectionAborted));
     }
 
     /// Takes the body out, for somebody who gives back what is left of it: the

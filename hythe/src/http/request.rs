@@ -110,7 +110,7 @@ impl Request {
         let shared = Bytes::copy_from_slice(bytes);
         let target = shared.slice(within(head.raw_target, bytes));
         let (path, uri) = path_and_uri(head.target.path, &target)?;
-        let exchange = line.begin(head.framing, head.expect_continue);
+        let exchange = line.begin(head);
         Ok(Self(Box::new(Parts {
             method: method(head.method),
             uri,

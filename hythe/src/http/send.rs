@@ -112,7 +112,7 @@ async fn send_stream(
                 // It is not for the client to say something.
                 stream.set_deadline(None);
                 let gone = async {
-                    stream.ended().await;
+                    stream.ended().await.ok();
                     Some(Err(io::ErrorKind::ConnectionAborted.into()))
                 };
                 let next = futures_lite::future::or(items.next(), gone);

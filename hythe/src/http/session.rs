@@ -522,6 +522,8 @@ impl<S: Service> Session<S> {
         };
         self.log(terms.verb.as_str(), &terms.target, status.as_u16(), bytes);
         if let Err(error) = sent {
+            // Whoever makes a body may have seen first that nobody is there.
+            let error = self.line.lost().unwrap_or(error);
             self.cut_short(&terms, &error);
             if !delimited {
                 // To whom the end of the connection is that of the body, it must be

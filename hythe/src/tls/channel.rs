@@ -221,24 +221,26 @@ impl Channel {
     /// Waits until the peer has ended its direction, or is lost. What it says
     /// meanwhile is not read; behind that its end can't be seen, and then this
     /// waits for ever.
-    pub async fn ended(&self) {
+    ///
+    /// # Errors
+    /// How it was lost, if it was: `ConnectionReset`, `TimedOut`… An end that was
+    /// said may mean that the peer is gone, or that it only listens from now on.
+    pub async fn ended(&self) -> io::Result<()> {
         let peek = |context: &mut Context<'_>| self.stream.poll_peek(context, &mut [0]);
         let waits = match &self.layer {
-            None => matches!(poll_fn(peek).await, Ok(1..)),
+            None => poll_fn(peek).await? > 0,
             Some(layer) => loop {
                 let filled = poll_fn(|context| {
                     let mut layer = layer.borrow_mut();
                     if layer.has_ended() {
-                        return Poll::Ready(Some(false));
+                        return Poll::Ready(Ok(Some(false)));
                     }
                     if layer.has_plaintext() {
-                        return Poll::Ready(Some(true));
+                        return Poll::Ready(Ok(Some(true)));
                     }
-                    layer
-                        .poll_fill(&self.stream, context)
-                        .map(|filled| filled.err().map(|_| false))
+                    layer.poll_fill(&self.stream, context).map_ok(|()| None)
                 });
-                if let Some(waits) = filled.await {
+                if let Some(waits) = filled.await? {
                     break waits;
                 }
             },
@@ -246,6 +248,7 @@ impl Channel {
         if waits {
             std::future::pending::<()>().await;
         }
+        Ok(())
     }
 
     /// Receives what is there, once there is something; 0 is the end.

@@ -31,9 +31,7 @@ impl Feeding {
             }
             match line {
                 Some(line) => {
-                    // Only we are waited for.
-                    line.stream().set_deadline(None);
-                    line.stream().ended().await;
+                    line.gone().await;
                     Error::new(StatusCode::BAD_REQUEST, "the client has gone away")
                 }
                 None => std::future::pending().await,

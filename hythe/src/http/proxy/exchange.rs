@@ -215,8 +215,7 @@ async fn unless_gone<T>(
         return answer.await;
     };
     let gone = async {
-        line.stream().ended().await;
-        line.set_lost(&io::ErrorKind::ConnectionAborted.into());
+        line.gone().await;
         Err(Failure::Client(Error::bad("the client is gone")))
     };
     or(answer, gone).await
