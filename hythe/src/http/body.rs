@@ -225,13 +225,20 @@ impl Writer {
         if bytes.is_empty() {
             return Ok(());
         }
+        // Whoever gave up waiting has left something there.
+        self.taken().await;
         self.0.replace(Some(bytes));
+        self.taken().await;
+        Ok(())
+    }
+
+    async fn taken(&self) {
         poll_fn(|_| match self.0.borrow().is_some() {
             // Woken when the body is asked for more, which polls us again.
             true => Poll::Pending,
-            false => Poll::Ready(Ok(())),
+            false => Poll::Ready(()),
         })
-        .await
+        .await;
     }
 }
 
@@ -250,13 +257,21 @@ impl Stream for Written {
             return Poll::Ready(None);
         };
         let ended = writing.as_mut().poll(context);
-        if let Poll::Ready(result) = ended {
-            self.writing = None;
-            return Poll::Ready(result.err().map(Err));
-        }
+        let ended = match ended {
+            Poll::Ready(Err(error)) => {
+                self.writing = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+            Poll::Ready(Ok(())) => {
+                self.writing = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        };
+        // The last may be there although nobody has waited for it to be taken.
         match self.slot.borrow_mut().take() {
             Some(bytes) => Poll::Ready(Some(Ok(bytes))),
-            None => Poll::Pending,
+            None => ended,
         }
     }
 }

@@ -137,19 +137,19 @@ impl Incoming {
     /// in all; large ones are received there in large pieces.
     ///
     /// # Errors
-    /// As [`chunk`](Self::chunk); but a limit is the business of the
-    /// [`Intake`](super::Intake).
+    /// As [`chunk`](Self::chunk).
     pub async fn take_in<R: Send + 'static>(
         &mut self,
         decide: impl FnOnce() -> Answer<R> + Send + 'static,
     ) -> Result<R, Error> {
+        let limit = self.limit;
         let line = match &mut self.source {
             Source::Line { line, exchange } if line.is_readable(*exchange) => Rc::clone(line),
             Source::Line { .. } => return Err(over()),
             Source::Bytes(bytes) => {
                 let here = Vec::from(std::mem::take(bytes));
                 let left = Left::Bytes(here.len() as u64);
-                return match unblock(move || Decided::of(decide, left, here)).await {
+                return match unblock(move || Decided::of(decide, left, here, limit)).await {
                     Decided::Answer(answer, ..) => Ok(answer),
                     Decided::Taken(ended) => Ok(ended.end.ok_or_else(over)??.0),
                     Decided::Taking(_) => Err(over()),
@@ -158,7 +158,7 @@ impl Incoming {
         };
         let waits = line.waits();
         let (left, here) = line.take_out();
-        let decided = unblock(move || Decided::of(decide, left, here)).await;
+        let decided = unblock(move || Decided::of(decide, left, here, limit)).await;
         // The time it took was ours.
         line.stream().progressed();
         let (ended, failed) = match decided {
@@ -209,11 +209,16 @@ enum Decided<R> {
 impl<R: Send + 'static> Decided<R> {
     /// What of the body is here is taken in at once: to go to the pool again for
     /// it would cost as much as a small file does.
-    fn of(decide: impl FnOnce() -> Answer<R>, left: Left, here: Vec<u8>) -> Self {
+    fn of(
+        decide: impl FnOnce() -> Answer<R>,
+        left: Left,
+        here: Vec<u8>,
+        limit: Option<u64>,
+    ) -> Self {
         match decide() {
             Answer::Reply(answer) => Self::Answer(answer, left, here),
             Answer::Take(intake) => {
-                let mut taking = Taking::new(intake, left);
+                let mut taking = Taking::new(intake, left, limit);
                 taking.take_here(&here);
                 if taking.is_over() {
                     Self::Taken(taking.end())

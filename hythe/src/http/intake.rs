@@ -50,6 +50,7 @@ pub trait Intake<R>: Send {
 pub(super) struct Taking<R> {
     intake: Box<dyn Intake<R>>,
     left: Left,
+    limit: Option<u64>,
     received: u64,
     refused: Option<Result<R, Error>>,
     /// What came behind it: the next request.
@@ -59,6 +60,12 @@ pub(super) struct Taking<R> {
 /// To multiples of this, from its beginning, a body is taken in: of many pages,
 /// and as much as is received at once.
 const PAGES: u64 = 256 * 1024;
+
+/// What is said of a body beyond its limit.
+const TOO_LONG: Error = Error {
+    status: 413,
+    reason: "the body is longer than is taken here",
+};
 
 /// A body that has ended.
 pub(super) struct Ended<R> {
@@ -72,10 +79,11 @@ pub(super) struct Ended<R> {
 }
 
 impl<R> Taking<R> {
-    pub(super) fn new(intake: Box<dyn Intake<R>>, left: Left) -> Self {
+    pub(super) fn new(intake: Box<dyn Intake<R>>, left: Left, limit: Option<u64>) -> Self {
         Self {
             intake,
             left,
+            limit,
             received: 0,
             refused: None,
             rest: Vec::new(),
@@ -106,6 +114,9 @@ impl<R> Taking<R> {
             Err(error) => return (bytes.len(), Err(Err(error))),
         };
         self.received += data.len() as u64;
+        if self.limit.is_some_and(|limit| self.received > limit) {
+            return (bytes.len(), Err(Err(TOO_LONG)));
+        }
         let taken = if data.is_empty() {
             Ok(())
         } else {

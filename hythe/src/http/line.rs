@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -279,14 +279,15 @@ impl Line {
 
     /// Reads once, holding no buffer while it waits; 0 is the end.
     pub(super) async fn receive(&self) -> io::Result<usize> {
-        poll_fn(|context| {
-            let mut buffer = reactor::lease();
-            let polled = self.stream().poll_recv(context, &mut buffer);
-            if let Poll::Ready(Ok(count)) = polled {
-                self.input.borrow_mut().extend_from_slice(&buffer[..count]);
-            }
-            polled
-        })
-        .await
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    pub(super) fn poll_receive(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = reactor::lease();
+        let polled = self.stream().poll_recv(context, &mut buffer);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.input.borrow_mut().extend_from_slice(&buffer[..count]);
+        }
+        polled
     }
 }

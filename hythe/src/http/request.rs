@@ -39,6 +39,8 @@ struct Parts {
     extensions: Extensions,
     peer: Addr,
     encrypted: bool,
+    /// The connection that it came by, whatever becomes of the body.
+    line: Option<Rc<Line>>,
     body: Incoming,
 }
 
@@ -81,6 +83,7 @@ impl Request {
             extensions: Extensions::new(),
             peer: Addr::unnamed(),
             encrypted: false,
+            line: None,
             body: Incoming::from_bytes(Bytes::new()),
         })))
     }
@@ -126,6 +129,7 @@ impl Request {
             extensions: Extensions::new(),
             peer: line.connection.peer.clone(),
             encrypted: line.stream().is_encrypted(),
+            line: Some(Rc::clone(line)),
             body: Incoming::of(Rc::clone(line), exchange),
         })))
     }
@@ -262,8 +266,13 @@ impl Request {
 
     /// The address that it came to, where it came from a network.
     pub fn local(&self) -> Option<Addr> {
-        let line = self.0.body.line()?;
+        let line = self.line()?;
         line.stream().socket().sock_name().ok()
+    }
+
+    /// The connection that it came by.
+    pub(super) fn line(&self) -> Option<&Rc<Line>> {
+        self.0.line.as_ref()
     }
 
     /// What layers have found out, for those behind them.

@@ -41,6 +41,10 @@ use super::{Endpoint, IntoResponse, Layer, Ready, Request, Response, Service};
 /// What nobody answers is 404, or 405 with the methods that are; HEAD is GET
 /// without the body, and OPTIONS tells the methods, unless somebody answers them
 /// otherwise.
+///
+/// Others take more paths for one than a router does: a share has `/x` also at `//x`
+/// and `/%40` also at `/@`. What guards them is a [`layer`](Self::layer) around
+/// the router that they are in, and not a path beside them.
 pub struct Router<S = ()> {
     state: S,
     table: Arc<Table>,

@@ -30,6 +30,7 @@ use ::http::StatusCode;
 use ::http::header::CONTENT_LENGTH;
 use bytes::Bytes;
 use futures_lite::FutureExt as _;
+use futures_lite::future::poll_once;
 use hythe_net::option::Linger;
 use hythe_net::{Connection, Input, More, reactor};
 use hythe_wire::http::{
@@ -460,29 +461,27 @@ impl<S: Service> Session<S> {
             })
     }
 
-    /// Reads what nobody has wanted of a request's body, so that the next request
-    /// is found after it; false if it is too long for that, or if the client waits
-    /// to be told to send it.
-    async fn drain_body(&self) -> Result<bool, Trouble> {
+    /// Reads the rest of a body that nobody has wanted: whether the next request is
+    /// found behind it. Not where it is too long for that, or if the client waits to
+    /// be told to send it. It may be dropped while it waits, and begun again.
+    ///
+    /// # Errors
+    /// What came is no body.
+    async fn drain_body(&self) -> Result<bool, Error> {
         let line = &self.line;
-        if line.is_whole() {
-            return Ok(true);
-        }
-        let too_long = line.length().is_some_and(|length| length > BODY_DRAINED);
-        if too_long || line.waits() {
-            return Ok(false);
-        }
         let already = line.consumed();
-        loop {
-            line.data()?;
-            if line.is_whole() {
-                return Ok(true);
-            }
+        while !line.is_whole() {
+            let too_long = line.length().is_some_and(|length| length > BODY_DRAINED);
             let drained = line.consumed() - already;
-            if drained > BODY_DRAINED || !line.can_be_found() || self.receive().await? == 0 {
+            if too_long || line.waits() || drained > BODY_DRAINED || !line.can_be_found() {
+                return Ok(false);
+            }
+            line.data()?;
+            if !line.is_whole() && !matches!(line.receive().await, Ok(1..)) {
                 return Ok(false);
             }
         }
+        Ok(true)
     }
 
     /// Sends a response, and does what it asks for besides.
@@ -501,7 +500,9 @@ impl<S: Service> Session<S> {
             terms.keep_alive = false;
         }
         if !held && upgrade.is_none() {
-            terms.keep_alive &= self.drain_body().await?;
+            // What has come of it; for the rest the response does not wait.
+            let skipped = poll_once(self.drain_body()).await.transpose()?;
+            terms.keep_alive &= skipped.unwrap_or_else(|| self.line.length().is_some());
         }
         let delimited = terms.version == Version::Http11
             || terms.verb == Verb::Head
@@ -537,9 +538,8 @@ impl<S: Service> Session<S> {
             upgrade(upgraded).await;
             return Ok(Next::End);
         }
-        if held {
-            terms.keep_alive &= self.drain_body().await?;
-        }
+        // The client has its answer, and hears of nothing more.
+        terms.keep_alive = terms.keep_alive && self.drain_body().await.unwrap_or(false);
         Ok(if terms.keep_alive {
             Next::Wait
         } else {

@@ -68,6 +68,8 @@ pub(crate) struct Leash(Rc<Shared>);
 struct Shared {
     /// How long the program may still run by itself, once it was let go.
     left: Cell<Option<Duration>>,
+    /// Whether it was ended since its time was over.
+    too_long: Cell<bool>,
     ended: RefCell<Option<io::Result<ExitStatus>>>,
     keeper: RefCell<Option<Waker>>,
     holder: RefCell<Option<Waker>>,
@@ -75,10 +77,16 @@ struct Shared {
 
 impl Leash {
     /// Keeps a program, in this place. What it complains of is written to the log,
-    /// under this name.
-    pub(crate) fn keep(running: Running, complaints: Outlet, name: String, place: Place) -> Self {
+    /// under this name. After `time` it is ended, whatever its holder waits for.
+    pub(crate) fn keep(
+        running: Running,
+        complaints: Outlet,
+        name: String,
+        place: Place,
+        time: Duration,
+    ) -> Self {
         let shared = Rc::new(Shared::default());
-        let keeping = keep(running, complaints, name, Rc::clone(&shared));
+        let keeping = keep(running, complaints, name, Rc::clone(&shared), time);
         spawn(async move {
             keeping.await;
             drop(place);
@@ -99,6 +107,11 @@ impl Leash {
         .await
     }
 
+    /// Whether it was ended since its time was over.
+    pub(crate) fn took_too_long(&self) -> bool {
+        self.0.too_long.get()
+    }
+
     /// Lets the program come to its end by itself, but no longer than this.
     pub(crate) fn let_go(self, left: Duration) {
         self.0.left.set(Some(left));
@@ -117,7 +130,13 @@ impl Drop for Leash {
 }
 
 /// Has the process until it has ended.
-async fn keep(running: Running, complaints: Outlet, name: String, shared: Rc<Shared>) {
+async fn keep(
+    running: Running,
+    complaints: Outlet,
+    name: String,
+    shared: Rc<Shared>,
+    time: Duration,
+) {
     let mut log = Complaints::new(name);
     let let_go = async {
         let left = poll_fn(|context| match shared.left.get() {
@@ -135,7 +154,12 @@ async fn keep(running: Running, complaints: Outlet, name: String, shared: Rc<Sha
         // What can't be watched is ended.
         running.ended().await.is_ok()
     };
-    let by_itself = or(or(ended, let_go), log.write(&complaints)).await;
+    let too_long = async {
+        sleep(time).await;
+        shared.too_long.set(true);
+        false
+    };
+    let by_itself = or(or(ended, or(let_go, too_long)), log.write(&complaints)).await;
     if !by_itself {
         or(
             async { running.make_end().await.ok() },

@@ -11,7 +11,7 @@ use std::io::{self, BufRead as _, IoSlice, Read, Write};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use hythe_net::reactor::{lease, timeout, unblock};
@@ -141,6 +141,27 @@ impl Channel {
     /// Whether there are bytes to read at this very moment, encrypted or not.
     pub fn has_input(&self) -> bool {
         self.stream.has_input()
+    }
+
+    /// Whether the peer has said nothing that was not received, not even that it has
+    /// ended. What of TLS is no business of a session's is dealt with.
+    pub fn is_silent(&self) -> bool {
+        let Some(layer) = &self.layer else {
+            let peeked = self.stream.socket().peek(&mut [0]);
+            return peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        };
+        let mut layer = layer.borrow_mut();
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            if layer.has_ended() || layer.has_plaintext() {
+                return false;
+            }
+            match layer.poll_fill(&self.stream, &mut context) {
+                Poll::Pending => return true,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return false,
+            }
+        }
     }
 
     /// The socket underneath, for its options and names.

@@ -8,7 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_lite::StreamExt as _;
-use hythe::http::{BODY_LIMIT, Body, Error, Json, Request, Response, Router, Segment};
+use hythe::accounts::Gate;
+use hythe::http::{
+    BODY_LIMIT, Body, Error, Json, Request, Response, Router, Segment, Site, SiteConfig, layer,
+};
+use hythe::share::{Access, Share};
 use hythe_net::reactor;
 use serde::{Deserialize, Serialize};
 
@@ -354,4 +358,69 @@ fn fields_of_the_servers_own_are_its_own_and_no_value_begins_another() {
         assert_eq!(reply.field("Upgrade"), None);
         assert_eq!(reply.field("Content-Length"), Some("4"));
     }
+}
+
+#[test]
+fn an_answer_does_not_wait_for_a_body_that_nobody_wants() {
+    let app = App::serve(Router::new().get("/", async |_: Request| "here"));
+    let mut client = app.client();
+    client.send(b"POST /nowhere HTTP/1.1\r\nHost: q\r\nContent-Length: 10\r\n\r\n");
+    let reply = client.reply("POST");
+    assert_eq!(reply.status, 404);
+    assert!(!reply.closes());
+    // The body may come, and the next request is found behind it.
+    client.send(b"0123456789GET / HTTP/1.1\r\nHost: q\r\n\r\n");
+    assert_eq!(text(&client.reply("GET")), "here");
+    // One whose end nobody knows is not waited for.
+    client
+        .send(b"POST /nowhere HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+    let reply = client.reply("POST");
+    assert_eq!(reply.status, 404);
+    assert!(reply.closes());
+    // What is no body after all is no second answer.
+    let mut client = app.client();
+    client.send(b"POST /nowhere HTTP/1.1\r\nHost: q\r\nContent-Length: 10\r\n\r\n");
+    assert_eq!(client.reply("POST").status, 404);
+    client.send(b"01234");
+    client.finish();
+    assert!(client.has_ended());
+}
+
+#[test]
+fn a_limit_holds_for_those_who_take_bodies_on_the_pool_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = Gate::new(Share::open(folder.path()).unwrap(), Access::Write);
+    let site = Site::new(gate, SiteConfig::default());
+    let router = Router::new().layer(layer::max_body(10)).mount("/", site);
+    let app = App::serve(router);
+    for (length, status) in [(9, 201), (10, 201), (11, 413), (100_000, 413)] {
+        let mut client = app.client();
+        let body = "x".repeat(length);
+        let chunked = format!(
+            "PUT /{length} HTTP/1.1\r\nHost: q\r\nTransfer-Encoding: chunked\r\n\r\n\
+             {length:x}\r\n{body}\r\n0\r\n\r\n"
+        );
+        client.send(chunked.as_bytes());
+        assert_eq!(client.reply("PUT").status, status, "{length}");
+        assert_eq!(
+            folder.path().join(length.to_string()).exists(),
+            status == 201
+        );
+    }
+}
+
+#[test]
+fn nothing_that_was_written_is_lost_by_giving_up_the_wait() {
+    let router = Router::new().get("/", async |_: Request| {
+        let body = Body::write(async |mut writer| {
+            // Polled once, and dropped.
+            futures_lite::future::poll_once(writer.send("a")).await;
+            writer.send("b").await?;
+            futures_lite::future::poll_once(writer.send("c")).await;
+            Ok(())
+        });
+        Response::text(body)
+    });
+    let app = App::serve(router);
+    assert_eq!(text(&app.get("/")), "abc");
 }

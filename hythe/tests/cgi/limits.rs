@@ -297,6 +297,48 @@ fn stopping_the_server_ends_programs() {
 }
 
 #[test]
+fn the_time_is_over_also_for_those_whose_output_nobody_reads() {
+    let stage = Stage::new()
+        .shell(
+            "long.sh",
+            &format!("{HEAD}; exec head -c 60000453 /dev/zero"),
+        )
+        .shell("fine.sh", &format!("{HEAD}; echo fine"));
+    let served = stage.serve(&["--cgi-timeout", "1", "--cgi-max-running", "2"]);
+    let address = served.address("http");
+    let lazy: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = Client::of_program(address);
+            client.send(b"GET /cgi/long.sh HTTP/1.1\r\nHost: quay\r\n\r\n");
+            client
+        })
+        .collect();
+    eventually("they run", || processes("60000453") == 2);
+    eventually("they are ended", || processes("60000453") == 0);
+    assert_eq!(get(address, "/cgi/fine.sh", &[]).status, 200);
+    drop(lazy);
+    is_well(&served);
+}
+
+#[test]
+fn a_body_that_had_to_be_collected_comes_from_the_same_client() {
+    let stage = Stage::new().shell(
+        "where.sh",
+        &format!("{HEAD}; echo \"$SERVER_PORT $REMOTE_ADDR\""),
+    );
+    let served = stage.serve(&[]);
+    let address = served.address("http");
+    let mut client = Client::of_program(address);
+    client.send(
+        b"POST /cgi/where.sh HTTP/1.1\r\nHost: quay\r\nTransfer-Encoding: chunked\r\n\r\n\
+          1\r\nx\r\n0\r\n\r\n",
+    );
+    let said = client.reply("POST").body;
+    let expected = format!("{} 127.0.0.1\n", address.port());
+    assert_eq!(String::from_utf8(said).unwrap(), expected);
+}
+
+#[test]
 fn nothing_is_left_when_all_is_over() {
     let stage = Stage::new()
         .shell("fine.sh", &format!("{HEAD}; cat; echo fine"))

@@ -299,12 +299,7 @@ fn broken(reason: &str) -> Error {
 
 /// Whether nothing came on a connection that nobody asked for, its end included.
 pub(crate) fn is_silent(channel: &Channel) -> bool {
-    match channel.socket().peek(&mut [0]) {
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        Ok(0) => false,
-        // What it is, only TLS can tell.
-        Ok(_) => channel.is_encrypted(),
-    }
+    channel.is_silent()
 }
 
 /// Receives what is there, once there is something, holding no buffer while it

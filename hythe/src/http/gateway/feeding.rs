@@ -22,8 +22,7 @@ impl Feeding {
         F: FnOnce(Request) -> T,
         T: Future<Output = Result<(), Error>> + 'static,
     {
-        let mut request = request;
-        let line = request.body().line().cloned();
+        let line = request.line().cloned();
         let feeding = feed(request);
         Self(Box::pin(async move {
             if let Err(error) = feeding.await {

@@ -99,7 +99,7 @@ impl Script {
         let running = Running::start(command).await;
         let running = running.map_err(|error| cannot_start(&name, &error))?;
         Ok(Self {
-            state: State::Running(Leash::keep(running, complaints, name.clone(), place)),
+            state: State::Running(Leash::keep(running, complaints, name.clone(), place, time)),
             name,
             output,
             feeding: Feeding::of(request, |request| feed(request, intake)),
@@ -155,7 +155,9 @@ impl Application for Script {
                 async { Event::Ended(leash.ended().await) },
             );
             let left = self.until.saturating_duration_since(now());
-            let Ok(event) = timeout(left, self.feeding.beside(event)).await else {
+            let event = timeout(left, self.feeding.beside(event)).await;
+            // It may have been ended while its output was waited for, or before.
+            let (Ok(event), false) = (event, leash.took_too_long()) else {
                 self.state = State::Over;
                 tracing::warn!(program = self.name, "ended, since it took too long");
                 return Err(Error::new(

@@ -285,7 +285,8 @@ impl Upstream {
             // It has come with its head.
             let rest = self.buffer.split_off(length as usize);
             let whole = std::mem::replace(&mut self.buffer, rest);
-            self.keep(backend, answer.keep_alive);
+            // A request that is not all out is not followed by another.
+            self.keep(backend, answer.keep_alive && upload.is_none());
             return match length {
                 // Which is not the same: an empty one may be the rest of a head.
                 0 => Body::empty(),

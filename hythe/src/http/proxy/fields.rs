@@ -142,7 +142,7 @@ pub(super) fn request(
         if is_of_a_connection(name.as_str(), &named) || is_ours(name) {
             continue;
         }
-        head = match without_session(name, value.as_bytes(), request) {
+        head = match without_session(name, value.as_bytes()) {
             Some(value) if value.is_empty() => head,
             Some(value) => add(head, name, &value),
             None => add(head, name, value.as_bytes()),
@@ -246,13 +246,12 @@ fn is_ours(name: &HeaderName) -> bool {
 
 /// A line of cookies without that of a session here, if it is there: whose it is,
 /// is none of a backend's business.
-fn without_session(name: &HeaderName, line: &[u8], request: &Request) -> Option<Vec<u8>> {
+fn without_session(name: &HeaderName, line: &[u8]) -> Option<Vec<u8>> {
     if *name != COOKIE {
         return None;
     }
-    let port = request.local()?.port()?;
-    let session = format!("{SESSION_COOKIE}{port}=");
-    let is_session = |pair: &&[u8]| pair.trim_ascii().starts_with(session.as_bytes());
+    // Those of other servers on this machine as well: cookies know no ports.
+    let is_session = |pair: &&[u8]| pair.trim_ascii().starts_with(SESSION_COOKIE.as_bytes());
     let pairs: Vec<&[u8]> = line.split(|&byte| byte == b';').collect();
     pairs.iter().any(is_session).then(|| {
         let kept = pairs.into_iter().filter(|pair| !is_session(pair));
