@@ -82,11 +82,11 @@ async fn proud(request: Request, next: Next) -> Response {
 
 fn main() -> io::Result<()> {
     let book = Book::default();
-    let api = Router::with(book.clone())
+    let api = Router::with_state(book.clone())
         .get("/entries", list)
         .post("/entries", add)
         .get("/entries/{number}", one);
-    let router = Router::with(book)
+    let router = Router::with_state(book)
         .layer(proud)
         .layer(layer::max_body(10_000))
         .layer(layer::same_origin)

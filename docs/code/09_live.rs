@@ -70,7 +70,7 @@ enum Heard {
 /// For who listens and speaks: the connection is HTTP's no more.
 async fn socket(book: Book, request: Request) -> Result<Response, Error> {
     let upgrade = WebSocketUpgrade::of(&request)?.with_limit(1000);
-    Ok(upgrade.speak(async move |mut socket| {
+    Ok(upgrade.on_upgrade(async move |mut socket| {
         let mut index = 0;
         loop {
             let said = async { io::Result::Ok(Heard::Said(socket.receive().await?)) };
@@ -118,7 +118,7 @@ document.querySelector("form").onsubmit = event => {
 "#;
 
 fn main() -> io::Result<()> {
-    let router = Router::with(Book::default())
+    let router = Router::with_state(Book::default())
         .layer(layer::max_body(10_000))
         .layer(layer::same_origin)
         .get("/", async |_: Request| Html(PAGE))

@@ -137,7 +137,7 @@ fn main() -> io::Result<()> {
     book.execute(table, []).map_err(io::Error::other)?;
     let book = Arc::new(Mutex::new(book));
     let accounts = Accounts::open(Path::new("accounts.db"))?;
-    let router = Router::with(App { accounts, book })
+    let router = Router::with_state(App { accounts, book })
         .layer(layer::same_origin)
         .get("/", show)
         .post("/", sign)

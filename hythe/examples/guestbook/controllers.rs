@@ -31,7 +31,7 @@ pub(crate) struct App {
 
 /// All addresses. Whatever is below `/admin`, nobody but admins comes to.
 pub(crate) fn router(app: App) -> Router<App> {
-    let admin = Router::with(app.clone())
+    let admin = Router::with_state(app.clone())
         .layer(admins_only(app.clone()))
         .get("/", put_in_order)
         .get("/entries/{id}/delete", ask_before_deleting)
@@ -42,7 +42,7 @@ pub(crate) fn router(app: App) -> Router<App> {
         .post("/entries/{id}/show", async |app, request| {
             set_hidden(app, request, false).await
         });
-    Router::with(app)
+    Router::with_state(app)
         .layer(guarded)
         .layer(errors_as_pages)
         .layer(layer::panics)

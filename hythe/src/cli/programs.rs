@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,6 +79,15 @@ pub(super) struct Writers<'a> {
 }
 
 impl Args {
+    /// The first of the flags that were given.
+    pub(super) fn first_flag(&self) -> Option<&'static str> {
+        match (self.cgi.is_empty(), self.fastcgi.is_empty()) {
+            (false, _) => Some("--cgi"),
+            (true, false) => Some("--fastcgi"),
+            (true, true) => None,
+        }
+    }
+
     /// How the names of programs end that are in the share.
     pub(super) fn endings(&self) -> Result<Vec<Box<[u8]>>, Failure> {
         let parsed = self.fastcgi.iter().map(|typed| parse_fastcgi(typed));
@@ -158,9 +167,9 @@ impl Args {
         let cgi = match first {
             Some(first) => first.beside(folder),
             None => Cgi::new(folder).map(|cgi| {
-                cgi.with_time(self.time())
-                    .with_output(self.cgi_max_output)
-                    .with_most(self.cgi_max_running)
+                cgi.with_timeout(self.time())
+                    .with_max_output(self.cgi_max_output)
+                    .with_max_running(self.cgi_max_running)
             }),
         };
         let cgi = cgi.map_err(|error| {
@@ -205,8 +214,8 @@ impl Args {
         })?;
         tracing::info!(ending, server = address, "has programs of the share run");
         Ok(fastcgi
-            .with_patience(self.time())
-            .with_output(self.cgi_max_output))
+            .with_timeout(self.time())
+            .with_max_output(self.cgi_max_output))
     }
 }
 
@@ -236,10 +245,9 @@ fn parse_fastcgi(typed: &OsStr) -> Result<(String, String), Failure> {
     let parsed = split(typed).and_then(|(ending, address)| {
         let name = ending.strip_prefix('.')?;
         let is_name = !name.is_empty() && !name.contains('/');
-        let address = OsString::from_vec(address.as_bytes().to_vec())
-            .into_string()
-            .ok()?;
-        is_name.then(|| (ending.to_owned(), address))
+        let address = address.to_str()?;
+        let is_name = is_name && !matches!(address, "" | "unix:") && !address.contains("://");
+        is_name.then(|| (ending.to_owned(), address.to_owned()))
     });
     parsed.ok_or_else(|| {
         let text = format!(

@@ -51,6 +51,11 @@ impl FromStr for Place {
 }
 
 impl Args {
+    /// The flag that was given, if one was.
+    pub(super) fn first_flag(&self) -> Option<&'static str> {
+        (!self.proxy.is_empty()).then_some("--proxy")
+    }
+
     /// Puts them where they were told to be.
     ///
     /// # Errors

@@ -507,6 +507,17 @@ impl Args {
             None => listeners.add("ftp", &self.ftp, ftp)?,
         };
         let listeners = listeners.add("gopher", &self.gopher, gopher)?;
+        let beside = self
+            .programs
+            .first_flag()
+            .or_else(|| self.proxies.first_flag());
+        let mut protocols = listeners.protocols.iter();
+        if let Some(flag) = beside
+            && !protocols.any(|protocol| protocol.starts_with("http"))
+        {
+            let text = format!("{flag} is for HTTP, which is off; leave out --http off, or {flag}");
+            return Err(Failure::new(Exit::Usage, text));
+        }
         if listeners.protocols.is_empty() {
             let text = "nothing to serve: http, ftp and gopher are all off; turn one on";
             return Err(Failure::new(Exit::Usage, text));

@@ -77,6 +77,20 @@ impl<'c> Cookie<'c> {
     }
 }
 
+impl Cookie<'_> {
+    /// Whether name, value and path are what a cookie may hold (RFC 6265 §4.1.1): no
+    /// blank, no `;` that would begin another attribute, nothing but ASCII.
+    pub(super) fn is_legal(&self) -> bool {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let octet = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
+        let path = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
+        !self.name.is_empty()
+            && self.name.bytes().all(token)
+            && self.value.bytes().all(octet)
+            && self.path.bytes().all(path)
+    }
+}
+
 /// As the value of a `Set-Cookie` field.
 impl fmt::Display for Cookie<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,4 +114,30 @@ pub(super) fn find<'v>(line: &'v str, name: &str) -> Option<&'v str> {
         let (known, value) = pair.trim().split_once('=')?;
         (known == name).then_some(value)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_cookie_begins_another_attribute() {
+        for (value, legal) in [
+            ("", true),
+            ("aZ09!#-._~=&", true),
+            ("a; Domain=evil", false),
+            ("a,b", false),
+            ("a b", false),
+            ("a\r\nX: y", false),
+            ("\"a\"", false),
+            ("来", false),
+            ("\0", false),
+        ] {
+            assert_eq!(Cookie::new("name", value).is_legal(), legal, "{value:?}");
+        }
+        for name in ["", "a b", "a=b", "a;b", "名"] {
+            assert!(!Cookie::new(name, "x").is_legal(), "{name:?}");
+        }
+        assert!(!Cookie::new("a", "b").with_path("/;x").is_legal());
+    }
 }

@@ -35,7 +35,9 @@
 //! The pages and the API of `hythe serve` are such a service, [`Site`], which can
 //! be mounted like any other.
 //!
-//! Not here: HTTP/2, and methods that RFC 9110, 5789 and 4918 don't have.
+//! Not here: HTTP/2; methods other than those of RFC 9110, PATCH, MKCOL, MOVE and COPY
+//! (others get 501); forms with files (`multipart/form-data`), ranges and conditional
+//! requests but where a [`Site`] answers.
 
 pub(crate) mod basic;
 mod body;

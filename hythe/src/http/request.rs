@@ -210,7 +210,7 @@ impl Request {
         self.0.version
     }
 
-    /// The fields.
+    /// The header fields.
     pub fn headers(&self) -> &HeaderMap {
         self.0.headers.map()
     }
@@ -285,7 +285,7 @@ impl Request {
         &mut self.0.extensions
     }
 
-    /// How long the body is, in bytes, where the client has said so.
+    /// How many bytes of the body are still to come, where the client has said so.
     pub fn length(&self) -> Option<u64> {
         self.0.body.length()
     }

@@ -9,6 +9,7 @@ use ::http::header::{CONTENT_TYPE, LOCATION, SET_COOKIE, UPGRADE, X_CONTENT_TYPE
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
 use hythe_wire::http::reason;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
 
 use super::cookie::Cookie;
@@ -80,9 +81,11 @@ impl Response {
         response
     }
 
-    /// Sends a browser on to `target` after a form did something (303): what is
-    /// not ASCII in it must have been percent-encoded.
+    /// Sends a browser on to `target` after a form did something (303). What a URL
+    /// can't hold, such as `留言`, is percent-encoded.
     pub fn redirect(target: &str) -> Self {
+        const UNFIT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
+        let target = utf8_percent_encode(target, UNFIT).to_string();
         Self::new(StatusCode::SEE_OTHER).with_header(LOCATION, target)
     }
 
@@ -113,9 +116,14 @@ impl Response {
         self
     }
 
-    /// The same with a cookie more.
+    /// The same with a cookie more. One that holds what cookies can't is left out,
+    /// and said so in the log.
     #[must_use]
     pub fn with_cookie(mut self, cookie: &Cookie<'_>) -> Self {
+        if !cookie.is_legal() {
+            tracing::error!(?cookie, "a cookie that can't be one is left out");
+            return self;
+        }
         if let Some((name, value)) = field(SET_COOKIE, cookie.to_string().as_bytes()) {
             self.headers.append(name, value);
         }
@@ -209,6 +217,22 @@ pub trait IntoResponse {
 impl IntoResponse for Response {
     fn into_response(self) -> Response {
         self
+    }
+}
+
+impl IntoResponse for Body {
+    fn into_response(self) -> Response {
+        Response::new(StatusCode::OK).with_body(self)
+    }
+}
+
+/// What is there, or 404.
+impl<T: IntoResponse> IntoResponse for Option<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Some(answer) => answer.into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        }
     }
 }
 

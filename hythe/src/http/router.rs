@@ -132,7 +132,7 @@ impl Methods {
 impl Router {
     /// A router whose functions take a request and nothing else.
     pub fn new() -> Self {
-        Self::with(())
+        Self::with_state(())
     }
 }
 
@@ -155,10 +155,10 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
     ///     format!("visit {}\n", visits.fetch_add(1, Ordering::Relaxed) + 1)
     /// }
     ///
-    /// let router = Router::with(Arc::new(AtomicU64::new(0))).get("/", count);
+    /// let router = Router::with_state(Arc::new(AtomicU64::new(0))).get("/", count);
     /// # let _ = router;
     /// ```
-    pub fn with(state: S) -> Self {
+    pub fn with_state(state: S) -> Self {
         Self {
             state,
             table: Arc::default(),
@@ -334,6 +334,24 @@ fn pattern(path: &str) -> String {
         path.starts_with('/'),
         "the path {path:?} does not begin with a slash"
     );
+    let mut names = Vec::new();
+    for segment in path.split('/').skip(1) {
+        assert!(
+            !segment.starts_with([':', '<']),
+            "the path {path:?}: a parameter is written as {{id}}"
+        );
+        assert!(
+            !matches!(segment, "." | "..") && !segment.contains(['?', '#']),
+            "the path {path:?} is never asked for: {segment:?} is no part of a path's one form"
+        );
+        if segment.starts_with('{') {
+            assert!(
+                !names.contains(&segment),
+                "the path {path:?} has {segment} twice"
+            );
+            names.push(segment);
+        }
+    }
     utf8_percent_encode(path, super::path::PATTERN).to_string()
 }
 

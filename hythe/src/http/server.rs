@@ -2,14 +2,19 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
 use hythe_net::{Addr, Connection, Failure, Handler, Model, Server};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Service, session};
 use crate::serve::log;
 use crate::tls::Acceptor;
+use crate::visible::without_number;
 
 /// Speaks HTTP/1.1 for a [`Service`], over TCP or TLS: the handler of a
 /// [`Server`].
@@ -98,10 +103,32 @@ impl<S: Service> Handler for Http<S> {
 /// says where on standard output, as `listening on http://127.0.0.1:8080/`. For
 /// all else there are [`Server`] and [`Http`].
 ///
+/// What handlers and layers write to the log (`tracing`) goes to standard error,
+/// unless the program has a subscriber of its own.
+///
 /// # Errors
 /// The address is none, or can't be listened on.
 pub fn serve(address: &str, service: impl Service) -> io::Result<()> {
-    let address: Addr = address.parse()?;
+    let shown = Targets::new()
+        .with_default(LevelFilter::INFO)
+        // Who wants a line for each request adds `layer::log`.
+        .with_target(log::ACCESS, LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    // Where there is one already, it stays.
+    let registry = tracing_subscriber::registry();
+    registry.with(lines.with_filter(shown)).try_init().ok();
+    let found = Addr::resolve(address).map_err(|error| {
+        let why = without_number(&error);
+        let text = format!(
+            "cannot listen on {address}: {why}; give HOST:PORT, such as 127.0.0.1:8080, or unix:/PATH"
+        );
+        io::Error::new(error.kind(), text)
+    })?;
+    let Some(address) = found.into_iter().next() else {
+        return Err(io::ErrorKind::AddrNotAvailable.into());
+    };
     let server = Server::new(Model::cores()).listen(&address, Http::new(service))?;
     for address in server.addresses() {
         println!("listening on http://{address}/");

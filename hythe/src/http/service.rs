@@ -79,9 +79,14 @@ impl<S: Service> AnyService for S {
     }
 }
 
-/// A function that answers requests: `async fn(Request) -> impl IntoResponse`, or
+/// A handler: a function that answers requests: `async fn(Request) -> impl IntoResponse`, or
 /// `async fn(S, Request) -> impl IntoResponse` on a router
-/// [with](super::Router::with) a state `S`.
+/// [with](super::Router::with_state) a state `S`.
+#[diagnostic::on_unimplemented(
+    message = "this is no handler",
+    label = "no `async fn(Request)` or `async fn({S}, Request)` that returns `impl IntoResponse`",
+    note = "the state comes first, and a value of your own is answered as `Json(value)`"
+)]
 pub trait Endpoint<S, Arguments>: Send + Sync + 'static {
     /// Answers a request.
     fn answer(&self, state: &S, request: Request) -> Pin<Box<dyn Future<Output = Response>>>;
@@ -112,7 +117,7 @@ where
     }
 }
 
-/// What lies between a router and who answers in the end: it may look at the
+/// Middleware: what lies between a router and who answers in the end: it may look at the
 /// request before, at the response after, or answer by itself.
 ///
 /// Any `async fn(Request, Next) -> impl IntoResponse` is one.

@@ -1,7 +1,7 @@
 //! WebSocket (RFC 6455): messages both ways, for live pages.
 //!
 //! ```text
-//!   WebSocketUpgrade::of(&request)? ─► .speak(async |socket| …) ─► Response (101)
+//!   WebSocketUpgrade::of(&request)? ─► .on_upgrade(async |socket| …) ─► Response (101)
 //!
 //!   Upgraded ── bytes ──► tungstenite ── Message ──► receive
 //!            ◄── bytes ──             ◄── Message ── send
@@ -68,7 +68,7 @@ const UNDERSTOOD: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 ///
 /// async fn echo(request: Request) -> Result<Response, Error> {
 ///     let upgrade = WebSocketUpgrade::of(&request)?;
-///     Ok(upgrade.speak(async |mut socket| {
+///     Ok(upgrade.on_upgrade(async |mut socket| {
 ///         while let Some(message) = socket.receive().await? {
 ///             socket.send(message).await?;
 ///         }
@@ -196,7 +196,7 @@ impl WebSocketUpgrade {
 
     /// Has `speak` speak. When it is done the client is told so, by 1000; an error is
     /// written to the log, and the client is told that there was one, by 1011.
-    pub fn speak<F, T>(self, speak: F) -> Response
+    pub fn on_upgrade<F, T>(self, speak: F) -> Response
     where
         F: FnOnce(WebSocket) -> T + 'static,
         T: Future<Output = io::Result<()>> + 'static,

@@ -161,7 +161,7 @@ fn nothing_is_read_that_nobody_asks_for() {
     static READ: AtomicU64 = AtomicU64::new(0);
     let (ask, asked) = std::sync::mpsc::channel::<()>();
     let asked = Arc::new(std::sync::Mutex::new(asked));
-    let router = Router::with(asked).post(
+    let router = Router::with_state(asked).post(
         "/",
         async |asked: Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>,
                mut request: Request| {
@@ -307,7 +307,7 @@ fn segments_are_sent_one_after_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     std::fs::write(&path, "0123456789").unwrap();
-    let router = Router::with(path).get("/", async |path: std::path::PathBuf, _: Request| {
+    let router = Router::with_state(path).get("/", async |path: std::path::PathBuf, _: Request| {
         let file = Arc::new(File::open(path)?);
         let segments = vec![
             Segment::Bytes("<".into()),

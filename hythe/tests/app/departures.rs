@@ -45,7 +45,7 @@ impl Drop for Working {
 }
 
 fn router(work: &Work) -> Router<Work> {
-    Router::with(work.clone())
+    Router::with_state(work.clone())
         .get("/events", async |work: Work, _: Request| {
             let working = work.begin();
             Events::response(async move |mut events| {

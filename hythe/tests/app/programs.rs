@@ -44,7 +44,7 @@ fn programs_are_mounted_anywhere_behind_any_layer() {
         .mount("/来/cgi", cgi.clone());
     let router = Router::new()
         .get("/", async |_: Request| "mine")
-        .mount("/{kind}/run", cgi.with_time(Duration::from_secs(1)))
+        .mount("/{kind}/run", cgi.with_timeout(Duration::from_secs(1)))
         .nest("/inner", inner);
     let app = App::serve(router);
     let mut client = Client::of_program(app.address);

@@ -186,7 +186,7 @@ fn functions_share_a_state_and_answer_in_many_forms() {
         visits.fetch_add(1, Ordering::Relaxed).to_string()
     }
     let visits = Arc::new(AtomicU64::new(7));
-    let router = Router::with(Arc::clone(&visits))
+    let router = Router::with_state(Arc::clone(&visits))
         .get("/count", count)
         .get("/json", async |_: Request| Json(Fish { name: "鲤" }))
         .get("/html", async |_: Request| Html("<p>fish"))

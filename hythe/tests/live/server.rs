@@ -102,7 +102,7 @@ where
     T: Future<Output = io::Result<()>> + 'static,
 {
     let work = Work::of(working);
-    upgrade.speak(async move |socket| {
+    upgrade.on_upgrade(async move |socket| {
         let _work = work;
         speak(socket).await
     })
@@ -228,7 +228,7 @@ fn serving() {
         return;
     };
     let working = Working::default();
-    let router = Router::with(working.clone())
+    let router = Router::with_state(working.clone())
         .get("/", async |_: Request| Response::html(PAGE))
         .get("/echo", echo)
         .any("/open", open_to_all)

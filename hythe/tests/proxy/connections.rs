@@ -281,7 +281,7 @@ fn impatient(backend: SocketAddr) -> (SocketAddr, impl Drop) {
         }
     }
     let proxy = Proxy::to(&format!("http://{backend}")).unwrap();
-    let proxy = proxy.with_answer_limit(Duration::from_millis(300));
+    let proxy = proxy.with_timeout(Duration::from_millis(300));
     let model = Model::Events {
         mux: MuxKind::EpollEdge,
     };

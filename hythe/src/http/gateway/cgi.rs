@@ -39,8 +39,8 @@ const TIME: Duration = Duration::from_secs(60);
 /// of ours; see [`Meta`](hythe_wire::http::cgi::Meta) for what is left out. What
 /// it writes to standard error goes to the log.
 ///
-/// It may run for [so long](Self::with_time), answer [so much](Self::with_output),
-/// and [so many](Self::with_most) may run at a time; who comes then is told to come
+/// It may run for [so long](Self::with_timeout), answer [so much](Self::with_max_output),
+/// and [so many](Self::with_max_running) may run at a time; who comes then is told to come
 /// again (503). When it has ended, or its client is gone, or a limit is reached, so
 /// does its whole process group, all those it has started included.
 ///
@@ -51,7 +51,7 @@ const TIME: Duration = Duration::from_secs(60);
 /// # fn main() -> std::io::Result<()> {
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path();
-/// let scripts = Cgi::new(folder)?.with_time(Duration::from_secs(10));
+/// let scripts = Cgi::new(folder)?.with_timeout(Duration::from_secs(10));
 /// let router = Router::new().mount("/cgi-bin", scripts);
 /// # let _ = router;
 /// # Ok(()) }
@@ -80,13 +80,13 @@ impl Cgi {
 
     /// How long a program may run, in all: 60 seconds, if nobody says otherwise.
     #[must_use]
-    pub fn with_time(self, time: Duration) -> Self {
+    pub fn with_timeout(self, time: Duration) -> Self {
         Self { time, ..self }
     }
 
     /// How many bytes a program may answer: 256 MiB, if nobody says otherwise.
     #[must_use]
-    pub fn with_output(self, bytes: u64) -> Self {
+    pub fn with_max_output(self, bytes: u64) -> Self {
         Self {
             most: bytes,
             ..self
@@ -95,7 +95,7 @@ impl Cgi {
 
     /// How many programs may run at a time: 16, if nobody says otherwise.
     #[must_use]
-    pub fn with_most(self, count: usize) -> Self {
+    pub fn with_max_running(self, count: usize) -> Self {
         Self {
             places: Places::new(count),
             ..self

@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 ///
 /// The application is told the script's path on the disk as `SCRIPT_FILENAME`; it
 /// must see the folder at the same path. One that says nothing for
-/// [a while](Self::with_patience) is given up (504), one that is not there is told
+/// [a while](Self::with_timeout) is given up (504), one that is not there is told
 /// so (502), and one that has no room (503). When the client goes away, its
 /// connection is closed.
 ///
@@ -71,13 +71,13 @@ impl FastCgi {
     /// How long the application may say nothing: 60 seconds, if nobody says
     /// otherwise.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
+    pub fn with_timeout(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
     /// How many bytes a script may answer: 256 MiB, if nobody says otherwise.
     #[must_use]
-    pub fn with_output(self, bytes: u64) -> Self {
+    pub fn with_max_output(self, bytes: u64) -> Self {
         Self {
             most: bytes,
             ..self

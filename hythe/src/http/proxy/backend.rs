@@ -54,6 +54,15 @@ impl Backend {
                 (At::Unix(format!("unix:{socket}").parse()?), path)
             }
             None => {
+                let is_http = |scheme: &str| {
+                    let begins = text.get(..scheme.len());
+                    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(scheme))
+                };
+                if !is_http("http://") && !is_http("https://") {
+                    return Err(wrong(format!(
+                        "`{text}` is no backend; give http://HOST:PORT, https://HOST or unix:/SOCKET"
+                    )));
+                }
                 let url = Url::parse(text).map_err(wrong)?;
                 let connector = match url.scheme {
                     Scheme::Http => None,
@@ -61,12 +70,7 @@ impl Backend {
                         client::connector(&Options::default(), Some("http/1.1"))
                             .map_err(io::Error::other)?,
                     ),
-                    _ => {
-                        return Err(wrong(format!(
-                            "{}: is no backend; http://, https:// and unix: are",
-                            url.scheme.as_str()
-                        )));
-                    }
+                    _ => unreachable!("it begins with one of these two"),
                 };
                 if url.login.is_some() {
                     return Err(wrong(

@@ -104,7 +104,7 @@ impl Proxy {
 
     /// Waits so long for the head of an answer, in place of a minute.
     #[must_use]
-    pub fn with_answer_limit(self, answer: Duration) -> Self {
+    pub fn with_timeout(self, answer: Duration) -> Self {
         Self { answer, ..self }
     }
 
