@@ -182,7 +182,7 @@ fn echo_has_limits() {
         assert_eq!(reply.status, status, "{length}");
         assert_eq!(parsed(&reply.body)["body"].as_str().unwrap().len(), length);
     }
-    let mut client = Client::new(echo.address);
+    client = Client::new(echo.address);
     assert_eq!(
         ask(&mut client, "POST", "/echo HTTP/1.1", &vec![b'x'; BODY + 1]).status,
         413

@@ -11,7 +11,7 @@ fn what_can_not_be_done_stops_the_start_with_the_reason() {
             &["--proxy", "/api"][..],
             "give a path and a URL: /api=http://127.0.0.1:9000",
         ),
-        (&["--proxy", "/api="], "is no URL"),
+        (&["--proxy", "/api="], "`` is no backend"),
         (
             &["--proxy", "api=http://h"],
             "must begin with a slash: /api",
@@ -34,7 +34,7 @@ fn what_can_not_be_done_stops_the_start_with_the_reason() {
         ),
         (
             &["--proxy", "/api=ftp://h"],
-            "http://, https:// and unix: are",
+            "is no backend; give http://HOST:PORT",
         ),
         (&["--proxy", "/api=http://h:0"], "no host with a port"),
         (

@@ -344,9 +344,11 @@ fn the_cookie_of_a_session_here_is_not_shown() {
         (format!("a=1; {session}; b=2"), Some("a=1; b=2")),
         (format!("a=1;{session}"), Some("a=1")),
         ("a=1;b=2".into(), Some("a=1;b=2")),
+        // Of another server on this machine: cookies know no ports.
+        ("hythe-session-1=other".into(), None),
         (
-            "hythe-session-1=other".into(),
-            Some("hythe-session-1=other"),
+            "a-hythe-session-1=other".into(),
+            Some("a-hythe-session-1=other"),
         ),
     ] {
         front
