@@ -126,7 +126,8 @@ impl Body {
     }
 
     /// Says how many bytes a [stream](Self::stream) has in all. Should it have
-    /// others, the connection is broken off.
+    /// others, the connection is broken off. All but streams know their length, and
+    /// stay what they are.
     #[must_use]
     pub fn with_length(mut self, bytes: u64) -> Self {
         if let Content::Stream { length, .. } = &mut self.0 {

@@ -86,7 +86,8 @@ impl Incoming {
         self.limit = Some(limit);
     }
 
-    /// The next of it, never empty; `None` is the end of a whole body.
+    /// The next of it, never empty; `None` is the end of a whole body. There is no
+    /// limit but the one that was [set](Self::set_limit).
     ///
     /// # Errors
     /// 400 for what is no body or breaks off, 408 for one that stands still, 413

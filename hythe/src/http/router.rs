@@ -267,7 +267,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         self
     }
 
-    /// Has `endpoint` answer what is not found here.
+    /// Has `endpoint` answer what is not found here. A nested router has a fallback of
+    /// its own; one page for all that is 404 is the work of a [`layer`](Self::layer).
     #[must_use]
     pub fn fallback<A>(mut self, endpoint: impl Endpoint<S, A>) -> Self {
         let answerer = self.answerer(endpoint);

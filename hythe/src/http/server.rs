@@ -103,6 +103,9 @@ impl<S: Service> Handler for Http<S> {
 /// says where on standard output, as `listening on http://127.0.0.1:8080/`. For
 /// all else there are [`Server`] and [`Http`].
 ///
+/// An interrupt ends it at once; for a stop that lets answers finish there is
+/// [`Server::stop_on`].
+///
 /// What handlers and layers write to the log (`tracing`) goes to standard error,
 /// unless the program has a subscriber of its own.
 ///

@@ -120,7 +120,8 @@ impl Site {
 
 impl Site {
     /// The files of a folder as a web site of one's own: read by everybody, with
-    /// `index.html` in place of its folder, and with scripts that run.
+    /// `index.html` in place of its folder, and with scripts that run. Folders without
+    /// one are listed, and given out as archives, as by `hythe serve`.
     ///
     /// ```
     /// use hythe::http::{Router, Site};
