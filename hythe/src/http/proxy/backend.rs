@@ -454,9 +454,11 @@ mod tests {
     #[test]
     fn what_is_no_backend_is_refused_with_the_reason() {
         for (url, said) in [
-            ("", "no URL"),
-            ("127.0.0.1:9000", "no URL"),
-            ("ftp://h/", "http://, https:// and unix: are"),
+            ("", "is no backend; give http://HOST:PORT"),
+            ("127.0.0.1:9000", "is no backend"),
+            ("ftp://h/", "is no backend"),
+            ("httpx://h/", "is no backend"),
+            ("文://h/", "is no backend"),
             ("http://", "no host"),
             ("http://h:99999", "no host"),
             ("http://anna:secret@h/", "leave the name and password out"),
