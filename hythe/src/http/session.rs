@@ -53,6 +53,11 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 /// is cheaper to cut off: the client opens a new one.
 const BODY_DRAINED: u64 = 64 * 1024;
 
+/// How long a response waits for the end of a body that nobody wants and whose
+/// length nobody knows: it decides whether the connection goes on. Most have it on
+/// the way.
+const LAST_CHUNKS: Duration = Duration::from_secs(1);
+
 /// How much of what was no request is shown in the log.
 const REFUSED_SHOWN: usize = 200;
 
@@ -500,9 +505,15 @@ impl<S: Service> Session<S> {
             terms.keep_alive = false;
         }
         if !held && upgrade.is_none() {
-            // What has come of it; for the rest the response does not wait.
-            let skipped = poll_once(self.drain_body()).await.transpose()?;
-            terms.keep_alive &= skipped.unwrap_or_else(|| self.line.length().is_some());
+            let drained = self.drain_body();
+            terms.keep_alive &= match self.line.length() {
+                // What has come of it; the response does not wait for the rest.
+                Some(_) => poll_once(drained).await.unwrap_or(Ok(true))?,
+                None => {
+                    let drained = reactor::timeout(LAST_CHUNKS, drained).await;
+                    drained.unwrap_or(Ok(false))?
+                }
+            };
         }
         let delimited = terms.version == Version::Http11
             || terms.verb == Verb::Head
