@@ -1,5 +1,7 @@
 //! Sizes and spans of time, as people write them and read them.
 
+use std::time::Duration;
+
 /// How many digits after the point count.
 const PRECISION: u32 = 3;
 
@@ -87,6 +89,11 @@ pub(crate) fn size(bytes: u64) -> String {
     }
     let tenths = tenths(unit);
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[index])
+}
+
+/// Whole seconds, rounded up: who comes back earlier is refused again.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

@@ -151,9 +151,6 @@ impl Args {
         {
             tracing::warn!(%error, "programs inherit what files this one was started with");
         }
-        if self.fastcgi.is_empty() {
-            return Ok(mounts.around(site));
-        }
         let servers = self.fastcgi.iter();
         let fastcgi: Result<_, Failure> =
             servers.map(|typed| self.fastcgi(typed, shared)).collect();

@@ -81,6 +81,11 @@ impl Incoming {
         }
     }
 
+    /// Whether the client waits to be told to send it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(&self.source, Source::Line { line, .. } if line.waits())
+    }
+
     /// Refuses (413) what is longer than so many bytes.
     pub fn set_limit(&mut self, limit: u64) {
         self.limit = Some(limit);
@@ -189,13 +194,6 @@ impl Incoming {
             (Some(end), _) => Ok(end?.0),
             (None, Some(error)) => Err(lost(&line, &error)),
             (None, None) => Err(lost(&line, &io::ErrorKind::UnexpectedEof.into())),
-        }
-    }
-
-    pub(super) fn line(&self) -> Option<&Rc<Line>> {
-        match &self.source {
-            Source::Line { line, .. } => Some(line),
-            Source::Bytes(_) => None,
         }
     }
 }

@@ -35,6 +35,7 @@ use hythe_wire::http::{Coding, Encodings};
 use super::body::{Body, Content};
 use super::{Error, IntoResponse as _, Layer, Next, Request, Response, basic, incoming, origin};
 use crate::accounts::{Account, Accounts, Denied};
+use crate::quantity::whole_seconds;
 use crate::serve::log::Escaped;
 use crate::share::Access;
 
@@ -177,7 +178,7 @@ fn refused(denied: Denied) -> Response {
     match denied {
         Denied::Wrong => challenge("hythe", "the name or the password is wrong"),
         Denied::Throttled(wait) => {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let seconds = whole_seconds(wait);
             let text = format!("too many wrong passwords; try again in {seconds} seconds");
             Response::error(StatusCode::TOO_MANY_REQUESTS, &text)
                 .with_header("retry-after", seconds.to_string())

@@ -167,7 +167,7 @@ impl Line {
 
     /// Whether the body of this exchange can be read on: it is known where it ends.
     pub(super) fn is_readable(&self, exchange: u32) -> bool {
-        self.is_current(exchange) && !matches!(self.coming.borrow().left, Left::Unknown)
+        self.is_current(exchange) && self.can_be_found()
     }
 
     /// Whether what is behind the body can be found at all.

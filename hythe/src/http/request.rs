@@ -14,7 +14,7 @@ use percent_encoding::percent_encode;
 use serde::de::DeserializeOwned;
 
 use super::line::Line;
-use super::path::{SEGMENT, decoded, normal};
+use super::path::{SEGMENT, normal};
 use super::received::{Received, within};
 use super::{Error, Incoming, cookie};
 
@@ -248,10 +248,9 @@ impl Request {
         Some(value)
     }
 
-    pub(super) fn add_param(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let value = decoded(value).ok_or_else(|| Error::bad("the path is no text in UTF-8"))?;
-        self.0.params.push((name.into(), value));
-        Ok(())
+    /// Adds what a router has found in the path, decoded.
+    pub(super) fn add_params(&mut self, params: Vec<(Box<str>, String)>) {
+        self.0.params.extend(params);
     }
 
     /// Who asks: the address at the other end of the connection.
@@ -292,7 +291,7 @@ impl Request {
 
     /// Whether the client waits to be told to send the body.
     pub(super) fn waits(&self) -> bool {
-        self.0.body.line().is_some_and(|line| line.waits())
+        self.0.body.waits()
     }
 
     /// The body.
@@ -384,8 +383,7 @@ fn uri(target: &Bytes) -> Result<Uri, Error> {
     let mut encoded = String::with_capacity(target.len() + 16);
     for &byte in target.iter() {
         // The escapes that are there stay what they are.
-        let legal = byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte);
-        if legal {
+        if is_of_uris(&byte) {
             encoded.push(byte.into());
         } else {
             encoded.extend(percent_encode(&[byte], SEGMENT));
@@ -394,12 +392,16 @@ fn uri(target: &Bytes) -> Result<Uri, Error> {
     Uri::try_from(encoded).map_err(|_| Error::bad("malformed request target"))
 }
 
+/// Whether a byte may stand in a URI as it is (RFC 3986 section 2).
+fn is_of_uris(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(byte)
+}
+
 /// The path in its normal form, and the URI where it is not to be made later.
 fn path_and_uri(path: &[u8], target: &Bytes) -> Result<(Path, OnceCell<Uri>), Error> {
-    let legal = |byte: &u8| byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(byte);
     let normal = normal(path);
     let as_it_stands = matches!(normal, Cow::Borrowed(_)) && target.starts_with(path);
-    if as_it_stands && target.iter().all(legal) {
+    if as_it_stands && target.iter().all(is_of_uris) {
         return Ok((Path::Target(path.len()), OnceCell::new()));
     }
     let uri = OnceCell::from(uri(target)?);

@@ -10,9 +10,9 @@ use ::http::{Method, StatusCode};
 use hythe_wire::http as wire;
 use percent_encoding::utf8_percent_encode;
 
-use super::path::normal;
+use super::path::{decoded, normal};
 use super::service::{Answering, AnyService, Next};
-use super::{Endpoint, IntoResponse, Layer, Ready, Request, Response, Service};
+use super::{Endpoint, Error, IntoResponse, Layer, Ready, Request, Response, Service};
 
 /// Paths, and who answers there.
 ///
@@ -381,20 +381,19 @@ impl Table {
         if found.params.is_empty() && matches!(place, Place::Methods(_)) {
             return place.answer(request);
         }
-        // Those that are kept, and the length of what is below a mount.
-        let params: Vec<(String, String)> = found
-            .params
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
         let mut below = usize::from(request.rest().ends_with('/'));
-        for (name, value) in &params {
+        let mut params = Vec::with_capacity(found.params.len());
+        for (name, value) in found.params.iter() {
             if name == BELOW {
                 below = 1 + value.len();
-            } else if let Err(error) = request.add_param(name, value) {
-                return at_once(error.into_response());
+                continue;
             }
+            let Some(value) = decoded(value) else {
+                return at_once(Error::bad("the path is no text in UTF-8").into_response());
+            };
+            params.push((name.into(), value));
         }
+        request.add_params(params);
         if matches!(place, Place::Mount(..)) {
             request.set_rest(below);
         }

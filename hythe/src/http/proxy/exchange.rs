@@ -60,10 +60,10 @@ impl Exchange<'_> {
     /// request that does no harm twice is sent once more on a new one.
     pub(super) async fn run(
         &self,
+        line: Option<Rc<Line>>,
         body: Incoming,
         asks: &Asks,
     ) -> Result<(Answer, Upstream, Option<Upload>), Failure> {
-        let line = body.line().cloned();
         let patience = line.as_ref().map(|line| line.stream().patience());
         let patience = patience.unwrap_or_default();
         if asks.has_body() {

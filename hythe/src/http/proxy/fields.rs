@@ -1,5 +1,6 @@
 //! What heads say on the way there and back.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ::http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, UPGRADE, VIA};
@@ -10,7 +11,7 @@ use super::super::Request;
 use super::super::head::add;
 use super::backend::Backend;
 use crate::client::Answer;
-use crate::serve::http::SESSION_COOKIE;
+use crate::serve::http::without_sessions;
 
 /// The one protocol that is switched to. Not `h2c`: what a client would ask in it,
 /// nobody here would see.
@@ -142,10 +143,14 @@ pub(super) fn request(
         if is_of_a_connection(name.as_str(), &named) || is_ours(name) {
             continue;
         }
-        head = match without_session(name, value.as_bytes()) {
-            Some(value) if value.is_empty() => head,
-            Some(value) => add(head, name, &value),
-            None => add(head, name, value.as_bytes()),
+        let value = match *name {
+            COOKIE => without_sessions(value.as_bytes()),
+            _ => Cow::Borrowed(value.as_bytes()),
+        };
+        head = match &value {
+            // No other cookie was there.
+            Cow::Owned(value) if value.is_empty() => head,
+            value => add(head, name, value),
         };
     }
     head = forwarded(head, backend, request, asked);
@@ -242,22 +247,6 @@ fn is_ours(name: &HeaderName) -> bool {
         "content-length" | "transfer-encoding" | "host" | "connection"
     );
     forwarded || of_framing && name != hyphened
-}
-
-/// A line of cookies without that of a session here, if it is there: whose it is,
-/// is none of a backend's business.
-fn without_session(name: &HeaderName, line: &[u8]) -> Option<Vec<u8>> {
-    if *name != COOKIE {
-        return None;
-    }
-    // Those of other servers on this machine as well: cookies know no ports.
-    let is_session = |pair: &&[u8]| pair.trim_ascii().starts_with(SESSION_COOKIE.as_bytes());
-    let pairs: Vec<&[u8]> = line.split(|&byte| byte == b';').collect();
-    pairs.iter().any(is_session).then(|| {
-        let kept = pairs.into_iter().filter(|pair| !is_session(pair));
-        let kept: Vec<&[u8]> = kept.map(<[u8]>::trim_ascii).collect();
-        kept.join(&b"; "[..])
-    })
 }
 
 /// The fields of an answer that are for the client; framing is the server's own.

@@ -139,8 +139,9 @@ impl Proxy {
             head,
             limit: self.answer,
         };
+        let line = request.line().cloned();
         let (answer, upstream, upload) = exchange
-            .run(request.into_body(), &asks)
+            .run(line, request.into_body(), &asks)
             .await
             .map_err(|error| self.failed(error))?;
         if answer.status == 101 {

@@ -1,5 +1,6 @@
 //! Who may use what is served beside a share: the same people, by the same rules.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hythe_net::reactor::unblock;
@@ -68,12 +69,23 @@ fn take_out_session(request: &mut Request) {
 
 /// The cookies of a line that are no sessions of ours.
 fn others(line: &HeaderValue) -> Option<HeaderValue> {
-    let is_ours = |pair: &&[u8]| pair.trim_ascii().starts_with(COOKIE.as_bytes());
-    let pairs = line.as_bytes().split(|&byte| byte == b';');
-    let kept: Vec<&[u8]> = pairs.filter(|pair| !is_ours(pair)).collect();
-    HeaderValue::from_bytes(kept.join(&b';').trim_ascii())
-        .ok()
-        .filter(|line| !line.is_empty())
+    let others = without_sessions(line.as_bytes());
+    let others = HeaderValue::from_bytes(&others).ok();
+    others.filter(|line| !line.is_empty())
+}
+
+/// A line of cookies without those of sessions with a share, of other servers on
+/// this machine as well: cookies know no ports. Whose they are, is for nobody else
+/// to know.
+pub(crate) fn without_sessions(line: &[u8]) -> Cow<'_, [u8]> {
+    let is_session = |pair: &&[u8]| pair.trim_ascii().starts_with(COOKIE.as_bytes());
+    let pairs = line.split(|&byte| byte == b';');
+    if !pairs.clone().any(|pair| is_session(&pair)) {
+        return Cow::Borrowed(line);
+    }
+    let kept = pairs.filter(|pair| !is_session(pair));
+    let kept: Vec<&[u8]> = kept.map(<[u8]>::trim_ascii).collect();
+    Cow::Owned(kept.join(&b"; "[..]))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ use crate::share::{Access, Share, View};
 use answer::answer;
 use ask::{Ask, Codings, Way};
 
-pub(crate) use ask::COOKIE as SESSION_COOKIE;
+pub(crate) use admit::without_sessions;
 
 use ready::{Entry, Freshness, Key};
 use reply::Reply;

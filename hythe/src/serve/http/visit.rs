@@ -9,6 +9,7 @@ use super::own;
 use super::reply::Reply;
 use crate::accounts::{Account, Denied};
 use crate::http::basic;
+use crate::quantity::whole_seconds;
 use crate::share::{Access, Lacks, View};
 use crate::web::{self, Setting};
 
@@ -160,7 +161,7 @@ pub(super) fn refusal_of(ask: &Ask, denied: &Denied) -> Reply {
     match denied {
         Denied::Wrong => challenged(ask, "the name or the password is wrong"),
         Denied::Throttled(wait) => {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            let seconds = whole_seconds(*wait);
             let text = format!("too many wrong passwords; try again in {seconds} seconds");
             Reply::refusal(ask, 429, &text).field("Retry-After", seconds.to_string())
         }

@@ -24,6 +24,7 @@ use super::super::visit::Visit;
 use super::{Here, bytes, told_denied};
 use crate::accounts::{Denied, Given, Link};
 use crate::http::basic;
+use crate::quantity::whole_seconds;
 use crate::share::{ESCAPED, Kind, RelPath, View};
 use crate::web::{Setting, link_file_page, link_password_page};
 
@@ -201,7 +202,7 @@ impl Followed {
                 let reply = self.ask_for_password(status, Some(&text));
                 match denied {
                     Denied::Throttled(wait) => {
-                        reply.field("Retry-After", super::seconds(wait).to_string())
+                        reply.field("Retry-After", whole_seconds(wait).to_string())
                     }
                     _ => reply,
                 }

@@ -30,6 +30,7 @@ use super::intake::{Answer, FORM_LIMIT, Form, small_form};
 use super::reply::{Body, Reply};
 use super::visit::{Visit, refusal_of};
 use crate::accounts::{Account, Accounts, Denied, Refused};
+use crate::quantity::whole_seconds;
 use crate::share::{Access, RelPath};
 use crate::web::{self, Lang, Setting};
 
@@ -206,7 +207,7 @@ impl Here {
         let (status, text) = told_denied(Lang::En, denied);
         let reply = self.refuse(status, &text);
         match denied {
-            Denied::Throttled(wait) => reply.field("Retry-After", seconds(*wait).to_string()),
+            Denied::Throttled(wait) => reply.field("Retry-After", whole_seconds(*wait).to_string()),
             Denied::Busy => reply.field("Retry-After", "1"),
             _ => reply,
         }
@@ -227,7 +228,10 @@ fn told_denied(lang: Lang, denied: &Denied) -> (u16, String) {
         ),
         Denied::Throttled(wait) => {
             let text = lang.say("Too many wrong passwords. Try again in {seconds} seconds.");
-            (429, text.replace("{seconds}", &seconds(*wait).to_string()))
+            (
+                429,
+                text.replace("{seconds}", &whole_seconds(*wait).to_string()),
+            )
         }
         Denied::Busy => {
             let text = lang.say("Many sign in at this moment. Try again.");
@@ -288,11 +292,6 @@ fn sentence(text: &str, lang: Lang) -> String {
         stop
     };
     format!("{}{}{stop}", first.unwrap_or_default(), letters.as_str())
-}
-
-/// Whole seconds, rounded up: who comes back earlier is refused again.
-fn seconds(wait: std::time::Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// A path as people write it, from the root of what they see.

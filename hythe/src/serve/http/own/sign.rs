@@ -10,6 +10,7 @@ use super::super::reply::Reply;
 use super::super::visit::{Visit, clear_cookie, set_cookie};
 use super::{Here, bytes, page_reply, text, told_denied, told_refused};
 use crate::accounts::{Account, Denied};
+use crate::quantity::whole_seconds;
 use crate::share::Access;
 use crate::web::{Setting, SignForm, sign_in_page, sign_up_page};
 
@@ -105,7 +106,7 @@ fn sign_in_again(here: &Here, form: &Form, denied: &Denied) -> Reply {
     setting.accounts &= setting.account.is_some();
     let reply = here.page(status, sign_in_page(&setting, again));
     match denied {
-        Denied::Throttled(wait) => reply.field("Retry-After", super::seconds(*wait).to_string()),
+        Denied::Throttled(wait) => reply.field("Retry-After", whole_seconds(*wait).to_string()),
         Denied::Busy => reply.field("Retry-After", "1"),
         _ => reply,
     }
